@@ -1,0 +1,57 @@
+//! Measured workloads: Floe beside its peers, both sides in one run on one machine.
+//!
+//! ```text
+//! cargo run --release -p floe-benches -- load       # TPC-H lineitem from Parquet into a table, beside deltalake
+//! cargo run --release -p floe-benches -- queries    # the 22 TPC-H queries, beside DataFusion on the raw Parquet
+//! cargo run --release -p floe-benches -- dml        # DELETE and MERGE of 0.1% of lineitem, beside deltalake
+//! cargo run --release -p floe-benches -- requests   # requests to the store of an append and of a refresh
+//! ```
+//!
+//! Every side of every round is a process of its own, so that CPU time and peak memory are its alone; rounds
+//! alternate between the sides. `--scale-factor` (default 1), `--rounds` (default 3) and `--data DIR` (default
+//! `target/tpch`, kept between runs) change the workload. deltalake is the PyPI package; it is installed into a virtual
+//! environment below the data folder on first use.
+
+mod dml;
+mod load;
+mod measure;
+mod queries;
+mod requests;
+
+use std::path::PathBuf;
+
+use measure::{BoxError, Settings};
+
+fn main() -> Result<(), BoxError> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.split_first() {
+        Some((&"side", rest)) => run_side(rest),
+        Some((verb, rest)) => {
+            let settings = Settings::parse(rest)?;
+            match *verb {
+                "load" => load::run(&settings),
+                "queries" => queries::run(&settings),
+                "dml" => dml::run(&settings),
+                "requests" => measure::block_on(requests::run()),
+                other => Err(format!("no workload {other}: load, queries, dml, requests").into()),
+            }
+        }
+        None => Err("which workload? load, queries, dml or requests".into()),
+    }
+}
+
+/// One side of a workload, in its own process: does the work and prints what it took.
+fn run_side(words: &[&str]) -> Result<(), BoxError> {
+    let at = |index: usize| words.get(index).map(PathBuf::from).ok_or_else(|| BoxError::from("a path is missing"));
+    match words.first().copied() {
+        Some("load-floe") => measure::side(load::floe(at(1)?, at(2)?)),
+        Some("queries-floe") => measure::side(queries::floe(at(1)?)),
+        Some("queries-raw") => measure::side(queries::raw(at(1)?)),
+        Some("prepare-queries") => measure::side(queries::prepare(at(1)?, at(2)?)),
+        Some("prepare-dml") => measure::side(dml::prepare(at(1)?, at(2)?)),
+        Some("delete-floe") => measure::side(dml::delete(at(1)?)),
+        Some("merge-floe") => measure::side(dml::merge(at(1)?, at(2)?)),
+        other => Err(format!("no side {other:?}").into()),
+    }
+}

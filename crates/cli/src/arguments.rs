@@ -1,0 +1,219 @@
+//! What the command line says, parsed once.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::render::Format;
+
+/// The warehouse of a program that names none.
+pub const DEFAULT_WAREHOUSE: &str = "./warehouse";
+
+/// One invocation of the binary.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Invocation {
+    /// Statements, or the shell.
+    Sql(Request),
+    /// A store to examine.
+    Doctor(Examination),
+}
+
+/// A session, and what to run on it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// A table, file or directory to open under a name of its own.
+    pub place: Option<String>,
+    /// Where tables without a location of their own live.
+    pub warehouse: String,
+    /// Statements in the order they were given; empty is the shell or standard input.
+    pub sources: Vec<Source>,
+    /// How rows are written.
+    pub format: Format,
+    /// Storage options.
+    pub options: Vec<(String, String)>,
+    /// Whether statements that change anything are refused.
+    pub read_only: bool,
+    /// Whether only errors are said.
+    pub quiet: bool,
+}
+
+/// A store to examine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Examination {
+    /// A place in the store that may be written to.
+    pub uri: String,
+    /// Storage options.
+    pub options: Vec<(String, String)>,
+    /// Whether only errors are said.
+    pub quiet: bool,
+}
+
+/// Where statements come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The command line.
+    Text(String),
+    /// A file.
+    File(PathBuf),
+    /// Standard input.
+    StandardInput,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(_) => f.write_str("-c"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::StandardInput => f.write_str("standard input"),
+        }
+    }
+}
+
+/// Delta Lake tables with SQL, on disk and in object storage.
+///
+/// Without -c and -f, statements are read from standard input; at a terminal that is the shell. Rows go to standard
+/// output, everything said about them to standard error. The first statement that fails ends the run with status 1.
+#[derive(Debug, Parser)]
+#[command(name = "floe", version, disable_help_subcommand = true, after_help = EXAMPLES)]
+struct CommandLine {
+    /// A Delta table, Parquet, CSV or JSON file to open under its own name, or a .sql file to run
+    #[arg(value_name = "PATH_OR_FILE")]
+    place: Option<String>,
+
+    /// Where tables live: a directory or s3://, az://, gs:// URI, made on first use
+    #[arg(short, long, value_name = "URI", default_value = DEFAULT_WAREHOUSE)]
+    warehouse: String,
+
+    /// Run these statements; may be repeated and mixed with -f
+    #[arg(short, long, value_name = "SQL")]
+    command: Vec<String>,
+
+    /// Run the statements in this file; may be repeated
+    #[arg(short, long, value_name = "FILE")]
+    file: Vec<PathBuf>,
+
+    /// How rows are written
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+
+    /// Refuse every statement that changes something
+    #[arg(long)]
+    read_only: bool,
+
+    #[command(flatten)]
+    shared: Shared,
+
+    #[command(subcommand)]
+    other: Option<Other>,
+}
+
+#[derive(Debug, Args)]
+struct Shared {
+    /// A storage option, as AWS_REGION=eu-central-1; the environment counts too
+    #[arg(long = "option", value_name = "KEY=VALUE", global = true, value_parser = key_value)]
+    options: Vec<(String, String)>,
+
+    /// Say nothing but errors
+    #[arg(short, long, global = true)]
+    quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Other {
+    /// Examine whether a store can hold tables: its writes must be able to refuse to overwrite
+    Doctor {
+        /// A place in the store that may be written to; what is written there is removed again
+        uri: String,
+    },
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  floe                                              the shell, on ./warehouse
+  floe -c \"SELECT count(*) FROM 'data/*.parquet'\"   one statement
+  floe path/to/table                                the shell, with one table opened
+  floe -w s3://bucket/lake -f load.sql --format csv
+  floe doctor s3://bucket/lake";
+
+/// Splits at the first `=`. The text is not repeated in the error: a secret may be what lacks its key.
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE".to_owned()),
+    }
+}
+
+impl Invocation {
+    /// Parses the arguments; the first is the program's name.
+    ///
+    /// # Errors
+    /// What `clap` has to say: help, the version, or what is wrong with the arguments.
+    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let matches = CommandLine::command().try_get_matches_from(hide_option_values(arguments)?)?;
+        let line = CommandLine::from_arg_matches(&matches)?;
+        if let Some(Other::Doctor { uri }) = line.other {
+            return Ok(Self::Doctor(Examination { uri, options: line.shared.options, quiet: line.shared.quiet }));
+        }
+        // `-c` and `-f` run in the order they stand, which only their positions tell.
+        let positions = |id| matches.indices_of(id).into_iter().flatten().collect::<Vec<_>>();
+        let mut sources: Vec<(usize, Source)> = positions("command")
+            .into_iter()
+            .zip(line.command.into_iter().map(Source::Text))
+            .chain(positions("file").into_iter().zip(line.file.into_iter().map(Source::File)))
+            .collect();
+        sources.sort_by_key(|(position, _)| *position);
+        let mut sources: Vec<Source> = sources.into_iter().map(|(_, source)| source).collect();
+        let mut place = line.place;
+        if place.as_deref().is_some_and(|place| place.to_ascii_lowercase().ends_with(".sql")) {
+            sources.insert(0, Source::File(PathBuf::from(place.take().unwrap_or_default())));
+        }
+        Ok(Self::Sql(Request {
+            place,
+            warehouse: line.warehouse,
+            sources,
+            format: line.format,
+            options: line.shared.options,
+            read_only: line.read_only,
+            quiet: line.shared.quiet,
+        }))
+    }
+
+    /// Whether only errors are said.
+    pub fn quiet(&self) -> bool {
+        match self {
+            Self::Sql(request) => request.quiet,
+            Self::Doctor(examination) => examination.quiet,
+        }
+    }
+
+    /// The storage options.
+    pub fn options(&self) -> &[(String, String)] {
+        match self {
+            Self::Sql(request) => &request.options,
+            Self::Doctor(examination) => &examination.options,
+        }
+    }
+}
+
+/// Refuses a malformed `--option` here, because the parser's own error would repeat the text, which may be a secret.
+fn hide_option_values(arguments: impl IntoIterator<Item = OsString>) -> Result<Vec<OsString>, clap::Error> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let mut expected = false;
+    for argument in &arguments {
+        let text = argument.to_string_lossy();
+        let value = if expected { Some(text.as_ref()) } else { text.strip_prefix("--option=") };
+        expected = !expected && text == "--option";
+        if value.is_some_and(|value| key_value(value).is_err()) {
+            return Err(CommandLine::command().error(
+                clap::error::ErrorKind::ValueValidation,
+                "--option takes KEY=VALUE, as in --option AWS_REGION=eu-central-1",
+            ));
+        }
+    }
+    Ok(arguments)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! Results as text: one renderer a format, fed batch by batch.
+//!
+//! A renderer holds a bounded part of the result. `csv`, `json`, `jsonl`, `markdown` and `line` write each batch as it
+//! comes; `table` has to know its column widths first, so it looks at the first rows and then streams with these widths.
+
+mod cells;
+mod csv;
+mod json;
+mod line;
+mod markdown;
+mod table;
+
+use std::io::{self, Write};
+
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+
+pub use cells::escape_control;
+
+/// How rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Format {
+    /// Boxes with column names and types.
+    #[default]
+    Table,
+    /// Comma-separated values with a header line; an empty field is null, `""` an empty string.
+    Csv,
+    /// One JSON array of objects.
+    Json,
+    /// One JSON object a line.
+    Jsonl,
+    /// A Markdown table.
+    Markdown,
+    /// One `name = value` line a field.
+    Line,
+}
+
+/// What the place that the text goes to can show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Surface {
+    /// Whether a person watches: long results are cut, control characters never pass.
+    pub terminal: bool,
+    /// Columns of text that fit side by side; `None` is no limit.
+    pub width: Option<usize>,
+}
+
+impl Surface {
+    /// The surface that standard output is.
+    pub fn stdout() -> Self {
+        use std::io::IsTerminal;
+        if !io::stdout().is_terminal() {
+            return Self::default();
+        }
+        let width = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+        Self { terminal: true, width }
+    }
+}
+
+/// What went wrong while writing rows.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    /// The output refused the text; a closed pipe is one of the reasons.
+    #[error("cannot write the result")]
+    Output(#[from] io::Error),
+    /// A value has no text form.
+    #[error("cannot show a value of the result")]
+    Value(#[from] ArrowError),
+}
+
+/// How many rows a result had, and how many of them were written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shown {
+    /// Rows of the result.
+    pub rows: u64,
+    /// Rows written; fewer only for a table on a terminal.
+    pub shown: u64,
+}
+
+/// Writes one result. `batch` any number of times, then `finish` once.
+pub trait Renderer {
+    /// Takes the next rows.
+    ///
+    /// # Errors
+    /// When the output refuses text or a value cannot be shown.
+    fn batch(&mut self, batch: &RecordBatch, out: &mut dyn Write) -> Result<(), RenderError>;
+
+    /// Writes what is still held back and says how much there was.
+    ///
+    /// # Errors
+    /// As [`Renderer::batch`].
+    fn finish(&mut self, out: &mut dyn Write) -> Result<Shown, RenderError>;
+}
+
+/// The renderer of a format for results of this schema.
+pub fn renderer(format: Format, schema: &SchemaRef, surface: Surface) -> Box<dyn Renderer + Send> {
+    match format {
+        Format::Table => Box::new(table::Table::new(schema, surface)),
+        Format::Csv => Box::new(csv::Csv::new(schema, surface)),
+        Format::Json => Box::new(json::Json::array()),
+        Format::Jsonl => Box::new(json::Json::lines()),
+        Format::Markdown => Box::new(markdown::Markdown::new(schema)),
+        Format::Line => Box::new(line::Line::new(schema)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

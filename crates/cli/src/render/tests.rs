@@ -1,0 +1,169 @@
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, ListArray, RecordBatch, StringArray};
+use arrow::datatypes::{Int32Type, Schema, SchemaRef};
+
+use super::*;
+
+const TERMINAL: Surface = Surface { terminal: true, width: Some(80) };
+
+fn render(format: Format, surface: Surface, schema: &SchemaRef, batches: &[RecordBatch]) -> (String, Shown) {
+    let mut renderer = renderer(format, schema, surface);
+    let mut out = Vec::new();
+    for batch in batches {
+        renderer.batch(batch, &mut out).expect("memory takes all text");
+    }
+    let shown = renderer.finish(&mut out).expect("memory takes all text");
+    (String::from_utf8(out).expect("text"), shown)
+}
+
+fn check(format: Format, batch: &RecordBatch, expected: &str) {
+    let (text, _) = render(format, Surface::default(), &batch.schema(), std::slice::from_ref(batch));
+    assert_eq!(text, expected);
+}
+
+fn ducks() -> RecordBatch {
+    let names: ArrayRef = Arc::new(StringArray::from(vec![Some("Alma"), Some("Bert, \"B\""), Some(""), None]));
+    let weights: ArrayRef = Arc::new(Float64Array::from(vec![Some(1.25), None, Some(f64::NAN), Some(-3.0)]));
+    RecordBatch::try_from_iter([("name", names), ("weight", weights)]).expect("columns of one length")
+}
+
+fn numbers(rows: i64) -> RecordBatch {
+    let n: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows));
+    RecordBatch::try_from_iter([("n", n)]).expect("one column")
+}
+
+#[test]
+fn a_table_lines_up_and_numbers_stand_right() {
+    check(
+        Format::Table,
+        &ducks(),
+        "\
+┌───────────┬────────┐
+│ name      │ weight │
+│ string    │ double │
+├───────────┼────────┤
+│ Alma      │   1.25 │
+│ Bert, \"B\" │   NULL │
+│           │    NaN │
+│ NULL      │   -3.0 │
+└───────────┴────────┘
+",
+    );
+}
+
+#[test]
+fn csv_tells_null_from_an_empty_string() {
+    check(Format::Csv, &ducks(), "name,weight\nAlma,1.25\n\"Bert, \"\"B\"\"\",\n\"\",NaN\n,-3.0\n");
+}
+
+#[test]
+fn json_is_one_array_over_all_batches() {
+    let batch = ducks().slice(0, 2);
+    let (text, shown) =
+        render(Format::Json, Surface::default(), &batch.schema(), &[batch.slice(0, 1), batch.slice(1, 1)]);
+    let expected = "[\n  {\"name\":\"Alma\",\"weight\":1.25},\n  {\"name\":\"Bert, \\\"B\\\"\",\"weight\":null}\n]\n";
+    assert_eq!((text.as_str(), shown.rows), (expected, 2));
+    let parsed: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(parsed[1]["name"], "Bert, \"B\"");
+}
+
+#[test]
+fn jsonl_is_an_object_a_line() {
+    check(Format::Jsonl, &ducks().slice(2, 2), "{\"name\":\"\",\"weight\":null}\n{\"name\":null,\"weight\":-3.0}\n");
+}
+
+#[test]
+fn markdown_escapes_what_would_end_a_cell() {
+    let names: ArrayRef = Arc::new(StringArray::from(vec!["a|b\nc"]));
+    let batch = RecordBatch::try_from_iter([("x|y", names), ("n", numbers(1).column(0).clone())]).expect("columns");
+    check(Format::Markdown, &batch, "| x\\|y | n |\n|---|---:|\n| a\\|b\\\\nc | 0 |\n");
+}
+
+#[test]
+fn line_shows_a_field_a_line() {
+    check(Format::Line, &ducks().slice(0, 2), "  name = Alma\nweight = 1.25\n\n  name = Bert, \"B\"\nweight = NULL\n");
+}
+
+#[test]
+fn a_result_without_rows_still_has_its_columns() {
+    let schema: SchemaRef = ducks().schema();
+    let text = |format| render(format, Surface::default(), &schema, &[]).0;
+    assert_eq!(text(Format::Csv), "name,weight\n");
+    assert_eq!(text(Format::Json), "[]\n");
+    assert_eq!(text(Format::Jsonl), "");
+    assert_eq!(text(Format::Markdown), "| name | weight |\n|---|---:|\n");
+    assert!(text(Format::Table).contains("│ name   │ weight │"));
+}
+
+#[test]
+fn a_terminal_shows_the_first_and_the_last_rows() {
+    for batch_rows in [1, 7, 1000] {
+        let all = numbers(1000);
+        let batches: Vec<_> =
+            (0..1000).step_by(batch_rows).map(|at| all.slice(at, batch_rows.min(1000 - at))).collect();
+        let (text, shown) = render(Format::Table, TERMINAL, &all.schema(), &batches);
+        assert_eq!(shown, Shown { rows: 1000, shown: 40 });
+        let body: Vec<_> = text.lines().skip(4).collect();
+        assert_eq!((body[0], body[19], body[21], body[40]), ("│      0 │", "│     19 │", "│    980 │", "│    999 │"));
+    }
+}
+
+#[test]
+fn a_few_rows_too_many_are_still_the_last_ones() {
+    let all = numbers(45);
+    let (text, shown) = render(Format::Table, TERMINAL, &all.schema(), &[all.slice(0, 40), all.slice(40, 5)]);
+    assert_eq!(shown, Shown { rows: 45, shown: 40 });
+    let body: Vec<_> = text.lines().skip(4).collect();
+    assert_eq!((body[19], body[21], body[40]), ("│     19 │", "│     25 │", "│     44 │"));
+}
+
+#[test]
+fn elsewhere_a_table_has_all_its_rows() {
+    let all = numbers(25_000);
+    let batches: Vec<_> = (0..25_000).step_by(1000).map(|at| all.slice(at, 1000)).collect();
+    let (text, shown) = render(Format::Table, Surface::default(), &all.schema(), &batches);
+    assert_eq!((shown.shown, text.lines().count()), (25_000, 25_000 + 5));
+}
+
+#[test]
+fn lines_fit_the_terminal() {
+    let long: ArrayRef = Arc::new(StringArray::from(vec!["x".repeat(200)]));
+    let wide = RecordBatch::try_from_iter((0..3).map(|i| (format!("c{i}"), long.clone()))).expect("columns");
+    let many = RecordBatch::try_from_iter((0..40).map(|i| (format!("c{i}"), long.clone()))).expect("columns");
+    for batch in [wide, many] {
+        let (text, _) = render(Format::Table, TERMINAL, &batch.schema(), std::slice::from_ref(&batch));
+        for line in text.lines() {
+            assert!(unicode_width::UnicodeWidthStr::width(line) <= 80, "{line}");
+        }
+        assert!(text.contains("c0") && text.contains('…'));
+    }
+}
+
+#[test]
+fn values_cannot_command_the_terminal() {
+    let hostile = "\u{1b}]0;title\u{7}\u{202e}x\r";
+    let names: ArrayRef = Arc::new(StringArray::from(vec![hostile]));
+    let batch = RecordBatch::try_from_iter([("\u{1b}[2J", names)]).expect("one column");
+    for format in [Format::Table, Format::Csv, Format::Json, Format::Jsonl, Format::Markdown, Format::Line] {
+        let (text, _) = render(format, TERMINAL, &batch.schema(), std::slice::from_ref(&batch));
+        assert!(!text.contains('\u{1b}') && !text.contains('\u{7}') && !text.contains('\r'), "{format:?}: {text:?}");
+    }
+}
+
+#[test]
+fn nested_values_are_json_in_csv() {
+    let lists: ArrayRef =
+        Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None]), None, Some(vec![])]));
+    let flags: ArrayRef = Arc::new(BooleanArray::from(vec![true, false, true]));
+    let batch = RecordBatch::try_from_iter([("l", lists), ("f", flags)]).expect("columns");
+    check(Format::Csv, &batch, "l,f\n\"[1,null]\",true\n,false\n[],true\n");
+}
+
+#[test]
+fn no_columns_is_no_panic() {
+    let schema: SchemaRef = Arc::new(Schema::empty());
+    for format in [Format::Table, Format::Csv, Format::Json, Format::Jsonl, Format::Markdown, Format::Line] {
+        let _ = render(format, TERMINAL, &schema, &[]);
+    }
+}

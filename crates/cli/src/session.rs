@@ -1,0 +1,219 @@
+//! One session, its statements run in turn, their results written as they come.
+
+use std::future::Future;
+use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use floe_query::{Done, Outcome, ParsedStatement, Session, SessionOptions, split_statements};
+use floe_storage::{Env, StorageOptions};
+use futures::StreamExt;
+use futures::channel::oneshot;
+use futures::future::abortable;
+
+use crate::arguments::Request;
+use crate::failure::Failure;
+use crate::message::Messages;
+use crate::place;
+use crate::render::{Format, Shown, Surface, renderer};
+use crate::runtimes::Runtimes;
+
+/// Runs statements and shows what comes of them. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Runner {
+    session: Session,
+    messages: Arc<Messages>,
+    format: Format,
+    env: Env,
+    /// Set when nobody waits for this run any more. Its task ends at its next pause; until then it must not begin another
+    /// statement or write to a terminal that shows a prompt again.
+    given_up: Arc<AtomicBool>,
+}
+
+/// The storage options of the environment, overridden by those of the command line.
+pub(crate) fn storage_options(given: &[(String, String)]) -> StorageOptions {
+    let mut options = StorageOptions::from_env();
+    for (key, value) in given {
+        options = options.with(key, value);
+    }
+    options
+}
+
+impl Runner {
+    /// Opens the session, and the table or file of the command line under its own name.
+    pub(crate) async fn open(request: &Request, messages: &Arc<Messages>) -> Result<Self, Failure> {
+        let options = SessionOptions::new(&request.warehouse)
+            .with_storage_options(storage_options(&request.options))
+            .with_read_only(request.read_only);
+        let session = Session::open(options).await.map_err(Failure::Query)?;
+        let runner = Self {
+            session,
+            messages: messages.clone(),
+            format: request.format,
+            env: Env::system(),
+            given_up: Arc::default(),
+        };
+        if let Some(given) = &request.place {
+            let place = place::resolve(given)?;
+            runner
+                .session
+                .attach(&place.name, &place.location)
+                .await
+                .map_err(|error| Failure::Statement { at: Some(format!("cannot open {given}")), error })?;
+            messages.note(&format!("opened {given} as {}", place.name));
+        }
+        Ok(runner)
+    }
+
+    /// How this runner talks.
+    pub(crate) fn messages(&self) -> &Messages {
+        &self.messages
+    }
+
+    /// Runs the statements of one source in turn, up to the first that fails or until Ctrl-C is pressed.
+    pub(crate) fn run_script(&self, runtimes: &Runtimes, text: String, source: String) -> Result<(), Failure> {
+        self.until_interrupted(runtimes, |runner| async move { runner.script(&text, &source).await })
+    }
+
+    /// Shows the columns of every table of the current schema.
+    pub(crate) fn run_all_columns(&self, runtime: &Runtime) -> Result<(), Failure> {
+        self.until_interrupted(runtimes, |runner| async move { runner.all_columns().await })
+    }
+
+    /// Runs the work as a task of its own, because one step of a query may compute for long without a pause, and Ctrl-C
+    /// should give the prompt back at once. The task is dropped at its next pause; nothing can be committed after that.
+    fn until_interrupted<F>(&self, runtimes: &Runtimes, work: impl FnOnce(Runner) -> F) -> Result<(), Failure>
+    where
+        F: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        let runner = Runner { given_up: Arc::default(), ..self.clone() };
+        let given_up = runner.given_up.clone();
+        let (work, abort) = abortable(work(runner));
+        let (tell, told) = oneshot::channel();
+        runtimes.work.block_on(async {
+            self.env.spawn(async move {
+                let _ = tell.send(work.await);
+            });
+        });
+        runtimes.waiting.block_on(async {
+            tokio::select! {
+                finished = told => match finished {
+                    Ok(Ok(finished)) => finished,
+                    _ => Err(Failure::Crashed),
+                },
+                // Without a handler there is nothing to wait for, and the signal ends the process.
+                Ok(()) = tokio::signal::ctrl_c() => {
+                    given_up.store(true, Ordering::Release);
+                    abort.abort();
+                    Err(Failure::Interrupted)
+                }
+            }
+        })
+    }
+
+    fn check_not_given_up(&self) -> Result<(), Failure> {
+        if self.given_up.load(Ordering::Acquire) { Err(Failure::Interrupted) } else { Ok(()) }
+    }
+
+    async fn script(&self, text: &str, source: &str) -> Result<(), Failure> {
+        let statements = split_statements(text).map_err(|error| Failure::Statement { at: None, error })?;
+        let several = statements.len() > 1;
+        for (position, statement) in statements.iter().enumerate() {
+            self.check_not_given_up()?;
+            let at = several.then(|| format!("{source}, statement {}", position + 1));
+            self.statement(statement).await.map_err(|failure| match failure {
+                Failure::Query(error) => Failure::Statement { at, error },
+                other => other,
+            })?;
+        }
+        Ok(())
+    }
+
+    async fn all_columns(&self) -> Result<(), Failure> {
+        for table in self.session.tables().await.map_err(Failure::Query)? {
+            self.messages.note(&table.name);
+            let quoted = |name: &str| format!("`{}`", name.replace('`', "``"));
+            self.script(&format!("DESCRIBE {}.{}", quoted(&table.schema), quoted(&table.name)), "input").await?;
+        }
+        Ok(())
+    }
+
+    async fn statement(&self, statement: &ParsedStatement) -> Result<(), Failure> {
+        let began = self.env.now();
+        let outcome = self.session.run(statement).await.map_err(Failure::Query)?;
+        self.check_not_given_up()?;
+        match outcome {
+            Outcome::Done(Done { message, .. }) => {
+                let took = duration(self.env.now().0 - began.0);
+                if message.is_empty() {
+                    self.messages.aside(&format!("done in {took}"));
+                } else {
+                    self.messages.note(&format!("{message}, in {took}"));
+                }
+            }
+            Outcome::Rows(mut rows) => {
+                let mut out = BufWriter::with_capacity(64 << 10, io::stdout());
+                let mut renderer = renderer(self.format, &rows.schema(), Surface::stdout());
+                while let Some(batch) = rows.next().await {
+                    self.check_not_given_up()?;
+                    let batch = batch.map_err(|error| Failure::Query(error.into()));
+                    let written = batch.and_then(|batch| renderer.batch(&batch, &mut out).map_err(Failure::Output));
+                    if let Err(failure) = written {
+                        // What was written stays written, before the error is said.
+                        let _ = out.flush();
+                        return Err(failure);
+                    }
+                }
+                let shown = renderer.finish(&mut out).map_err(Failure::Output)?;
+                out.flush().map_err(|error| Failure::Output(error.into()))?;
+                self.messages.aside(&footer(shown, self.env.now().0 - began.0));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn footer(Shown { rows, shown }: Shown, elapsed_ms: i64) -> String {
+    let rows_text = match rows {
+        1 => "1 row".to_owned(),
+        rows => format!("{} rows", grouped(rows)),
+    };
+    let cut = if shown < rows { format!(", {shown} shown") } else { String::new() };
+    format!("{rows_text}{cut} in {}", duration(elapsed_ms))
+}
+
+/// Milliseconds as a person says them.
+fn duration(elapsed_ms: i64) -> String {
+    // The system clock may step back.
+    let elapsed_ms = elapsed_ms.max(0);
+    match elapsed_ms {
+        0..1_000 => format!("{elapsed_ms} ms"),
+        1_000..60_000 => format!("{}.{:02} s", elapsed_ms / 1_000, elapsed_ms % 1_000 / 10),
+        _ => format!("{} min {} s", elapsed_ms / 60_000, elapsed_ms % 60_000 / 1_000),
+    }
+}
+
+/// The number with its thousands set apart.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_footer_says_what_was_left_out() {
+        assert_eq!(footer(Shown { rows: 1, shown: 1 }, 7), "1 row in 7 ms");
+        assert_eq!(footer(Shown { rows: 6_001_215, shown: 40 }, 1_234), "6,001,215 rows, 40 shown in 1.23 s");
+        assert_eq!(footer(Shown { rows: 0, shown: 0 }, 61_000), "0 rows in 1 min 1 s");
+    }
+}

@@ -1,0 +1,251 @@
+//! Planted bugs: what the checks must find, or they are worth nothing.
+//!
+//! Most bend bytes on their way to or from the store, as a version of Floe with that bug would have written or read them;
+//! the code under test stays as it is. Each names the law it breaks.
+
+mod bend;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use object_store::{Error, PutResult, Result};
+use serde_json::Value;
+
+use crate::disk::Disk;
+use crate::executor::lock;
+
+/// A planted bug.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Sabotage {
+    /// Put-if-absent looks first and writes later: two writers own one version (law 2).
+    CheckThenWrite,
+    /// A commit is acknowledged and was never written (law 3).
+    LostWrite,
+    /// Commits carry no token, so a writer does not recognise its own commit after a lost answer (law 7).
+    TokenForgotten,
+    /// Commits do not carry an application's progress, so a batch sent again lands twice (law 7).
+    ProgressForgotten,
+    /// After a commit whose answer was lost, the writer cleans up the files it had staged (law 7).
+    StagedFilesDeletedOnDoubt,
+    /// Conflict rules do not look at what winners removed and added (law 3).
+    WinnersIgnored,
+    /// Reading and then appending claims to be a blind append (law 3).
+    BlindAppendClaimed,
+    /// A new deletion vector forgets the rows that the old one marked (law 3).
+    VectorNotUnioned,
+    /// A `remove` does not name its deletion vector, so the old entry stays alive (law 9).
+    RemoveWithoutVector,
+    /// Readers drop deletion vectors, deleted rows come back (law 3).
+    VectorsIgnoredOnRead,
+    /// Readers skip some `remove` actions before older entries are matched with them (law 1).
+    RemovesSkippedOnRead,
+    /// Checkpoints lack some live files (law 1).
+    CheckpointDropsFiles,
+    /// Statistics are narrower than the rows, so pruning drops matching files (law 4).
+    StatisticsTooNarrow,
+    /// Compaction loses a row (law 5).
+    CompactionLosesRow,
+    /// Vacuum takes every file for old, staged ones included (law 8).
+    VacuumIgnoresAge,
+    /// Log clean-up deletes commits that retained versions need (law 8).
+    CleanupTooEager,
+    /// In-commit timestamps follow the writer's clock, backwards too (law 3).
+    ClockTrusted,
+}
+
+impl Sabotage {
+    /// All of them.
+    pub const ALL: [Sabotage; 17] = [
+        Sabotage::CheckThenWrite,
+        Sabotage::LostWrite,
+        Sabotage::TokenForgotten,
+        Sabotage::ProgressForgotten,
+        Sabotage::StagedFilesDeletedOnDoubt,
+        Sabotage::WinnersIgnored,
+        Sabotage::BlindAppendClaimed,
+        Sabotage::VectorNotUnioned,
+        Sabotage::RemoveWithoutVector,
+        Sabotage::VectorsIgnoredOnRead,
+        Sabotage::RemovesSkippedOnRead,
+        Sabotage::CheckpointDropsFiles,
+        Sabotage::StatisticsTooNarrow,
+        Sabotage::CompactionLosesRow,
+        Sabotage::VacuumIgnoresAge,
+        Sabotage::CleanupTooEager,
+        Sabotage::ClockTrusted,
+    ];
+}
+
+/// What a process does in the world; some bugs live in one kind only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Changes rows.
+    Writer,
+    /// Reads rows.
+    Reader,
+    /// Rewrites files.
+    Compactor,
+    /// Deletes files.
+    Vacuum,
+    /// Writes checkpoints and cleans up the log.
+    Checkpointer,
+    /// Makes the table and looks at the result. Never sabotaged on reading.
+    World,
+}
+
+/// The planted bug of a world as it acts in one process. Without a bug it does nothing.
+#[derive(Debug, Clone)]
+pub struct Saboteur {
+    bug: Option<Sabotage>,
+    role: Role,
+    /// Versions this process lost a race for, since it last won one.
+    lost: Arc<Mutex<BTreeSet<u64>>>,
+}
+
+impl Saboteur {
+    /// The saboteur in a process of this role.
+    pub fn new(bug: Option<Sabotage>, role: Role) -> Self {
+        Saboteur { bug, role, lost: Arc::default() }
+    }
+
+    fn is(&self, bug: Sabotage) -> bool {
+        self.bug == Some(bug)
+    }
+
+    /// The bytes that are really written.
+    pub(crate) fn put(&self, disk: &Disk, path: &str, bytes: Bytes, create: bool) -> Bytes {
+        if create && let Some(version) = commit_version(path) {
+            return self.bend_commit(disk, path, version, bytes);
+        }
+        if self.is(Sabotage::CheckpointDropsFiles) && path.ends_with(".checkpoint.parquet") {
+            return bend::without_some_adds(&bytes).unwrap_or(bytes);
+        }
+        if self.is(Sabotage::CompactionLosesRow) && self.role == Role::Compactor && is_data_file(path) {
+            return bend::without_last_row(&bytes).unwrap_or(bytes);
+        }
+        bytes
+    }
+
+    fn bend_commit(&self, disk: &Disk, path: &str, version: u64, bytes: Bytes) -> Bytes {
+        let Some(mut actions) = bend::parse(&bytes) else { return bytes };
+        match self.bug {
+            Some(Sabotage::TokenForgotten) => bend::each(&mut actions, "commitInfo", |info| drop(info.remove("txnId"))),
+            Some(Sabotage::ProgressForgotten) => actions.retain(|action| action.get("txn").is_none()),
+            Some(Sabotage::BlindAppendClaimed) if actions.iter().all(|action| action.get("remove").is_none()) => {
+                bend::each(&mut actions, "commitInfo", |info| drop(info.insert("isBlindAppend".into(), Value::Bool(true))));
+            }
+            Some(Sabotage::VectorNotUnioned) => bend::forget_old_vectors(disk, path, &mut actions),
+            Some(Sabotage::RemoveWithoutVector) => {
+                bend::each(&mut actions, "remove", |remove| drop(remove.remove("deletionVector")));
+            }
+            Some(Sabotage::StatisticsTooNarrow) => bend::each(&mut actions, "add", bend::narrow_statistics),
+            Some(Sabotage::CompactionLosesRow) => {
+                // The size in the log is that of the shorter file, or the loss would show at once.
+                bend::each(&mut actions, "add", |add| bend::true_size(disk, path, add));
+            }
+            Some(Sabotage::ClockTrusted) => bend::each(&mut actions, "commitInfo", |info| {
+                if info.contains_key("inCommitTimestamp")
+                    && let Some(clock) = info.get("timestamp").cloned()
+                {
+                    let late = version.is_multiple_of(2).then(|| clock.as_i64().map(|ms| Value::from(ms - 3_600_000)));
+                    info.insert("inCommitTimestamp".into(), late.flatten().unwrap_or(clock));
+                }
+            }),
+            _ => return bytes,
+        }
+        bend::write(&actions)
+    }
+
+    /// The bytes that the process gets to see.
+    pub(crate) fn get(&self, path: &str, bytes: Bytes) -> Bytes {
+        let Some(version) = commit_version(path) else { return bytes };
+        if self.role == Role::World {
+            return bytes;
+        }
+        let Some(mut actions) = bend::parse(&bytes) else { return bytes };
+        match self.bug {
+            Some(Sabotage::WinnersIgnored) if lock(&self.lost).first().is_some_and(|lost| version >= *lost) => {
+                actions.retain(|action| action.get("remove").is_none() && action.get("add").is_none());
+            }
+            Some(Sabotage::VectorsIgnoredOnRead) => {
+                bend::each(&mut actions, "add", |add| drop(add.remove("deletionVector")));
+                bend::each(&mut actions, "remove", |remove| drop(remove.remove("deletionVector")));
+            }
+            Some(Sabotage::RemovesSkippedOnRead) if version.is_multiple_of(3) => {
+                actions.retain(|action| action.get("remove").is_none());
+            }
+            _ => return bytes,
+        }
+        bend::write(&actions)
+    }
+
+    /// What the process does after an answer to its create.
+    pub(crate) fn created(&self, disk: &Disk, path: &str, bytes: &Bytes, answer: &Result<PutResult>, now_us: u64) {
+        let Some(version) = commit_version(path) else { return };
+        match answer {
+            Ok(_) => lock(&self.lost).clear(),
+            Err(Error::AlreadyExists { .. }) => drop(lock(&self.lost).insert(version)),
+            Err(_) if self.is(Sabotage::StagedFilesDeletedOnDoubt) => {
+                for path in bend::paths_of(path, bytes, "add") {
+                    disk.delete(&path, now_us);
+                }
+            }
+            Err(_) => {}
+        }
+        if self.is(Sabotage::CleanupTooEager)
+            && version % 10 == 9
+            && let Some((folder, _)) = path.rsplit_once('/')
+        {
+            disk.delete(&format!("{folder}/{:020}.json", version - 4), now_us);
+        }
+    }
+
+    /// Whether creating this object is not atomic.
+    pub(crate) fn checks_then_writes(&self, path: &str) -> bool {
+        self.is(Sabotage::CheckThenWrite) && commit_version(path).is_some()
+    }
+
+    /// Whether this write is acknowledged and dropped.
+    pub(crate) fn loses_write(&self, path: &str) -> bool {
+        self.is(Sabotage::LostWrite) && self.role == Role::Writer && commit_version(path).is_some_and(|v| v % 7 == 6)
+    }
+
+    /// The age of an object that the process gets to see.
+    pub(crate) fn modified_us(&self, modified_us: u64) -> u64 {
+        let all_old = self.is(Sabotage::VacuumIgnoresAge) && self.role == Role::Vacuum;
+        if all_old { modified_us.saturating_sub(400 * 24 * 3_600 * 1_000_000) } else { modified_us }
+    }
+}
+
+fn is_data_file(path: &str) -> bool {
+    path.ends_with(".parquet") && !path.contains("_delta_log/")
+}
+
+/// The version, if the path is a commit's.
+pub(crate) fn commit_version(path: &str) -> Option<u64> {
+    let name = path.rsplit_once("_delta_log/")?.1.strip_suffix(".json")?;
+    (name.len() == 20).then(|| name.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commits_are_told_from_other_log_files() {
+        assert_eq!(commit_version("t/_delta_log/00000000000000000012.json"), Some(12));
+        assert_eq!(commit_version("t/_delta_log/00000000000000000012.crc"), None);
+        assert_eq!(commit_version("t/_delta_log/00000000000000000001.00000000000000000003.compacted.json"), None);
+        assert_eq!(commit_version("t/00000000000000000012.json"), None);
+    }
+
+    #[test]
+    fn without_a_bug_nothing_is_bent() {
+        let saboteur = Saboteur::new(None, Role::Writer);
+        let bytes = Bytes::from_static(b"{\"commitInfo\":{\"txnId\":\"a\"}}\n");
+        let path = "t/_delta_log/00000000000000000012.json";
+        assert_eq!(saboteur.put(&Disk::default(), path, bytes.clone(), true), bytes);
+        assert_eq!(saboteur.get(path, bytes.clone()), bytes);
+    }
+}

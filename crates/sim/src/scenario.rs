@@ -1,0 +1,120 @@
+//! Which world a seed makes.
+
+use crate::fault::{FaultRates, PlannedFault};
+use crate::rng::SimRng;
+use crate::sabotage::Sabotage;
+
+/// The settings of one simulated world. All follow from the seed; single ones can be changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scenario {
+    /// Where all choices come from.
+    pub seed: u64,
+    /// Actors that change rows.
+    pub writers: u32,
+    /// Operations of each of them.
+    pub ops: u32,
+    /// Actors that read rows.
+    pub readers: u32,
+    /// Whether somebody compacts files.
+    pub compactor: bool,
+    /// Whether somebody vacuums.
+    pub vacuum: bool,
+    /// Whether somebody writes checkpoints and cleans up the log.
+    pub checkpointer: bool,
+    /// How often the nemesis kills somebody, in permille of its chances.
+    pub kills: u32,
+    /// How often each fault strikes.
+    pub rates: FaultRates,
+    /// Faults for picked requests.
+    pub plan: Vec<PlannedFault>,
+    /// Whether the table is partitioned.
+    pub partitioned: bool,
+    /// Whether writers are serializable, or write-serializable.
+    pub serializable: bool,
+    /// Whether commits carry their time.
+    pub in_commit_timestamps: bool,
+    /// Whether deletes write deletion vectors, or rewrite files.
+    pub deletion_vectors: bool,
+    /// A checkpoint every so many versions.
+    pub checkpoint_interval: u64,
+    /// How wrong an actor's clock may be, in milliseconds.
+    pub skew_ms_max: u64,
+    /// Keys are smaller than this; the fewer, the more operations meet.
+    pub keys: u64,
+    /// How long actors rest between operations at most, in milliseconds.
+    pub rest_ms_max: u64,
+    /// A bug to plant.
+    pub sabotage: Option<Sabotage>,
+}
+
+impl Scenario {
+    /// The world of a seed.
+    pub fn of(seed: u64) -> Self {
+        let mut rng = SimRng::new(seed).fork("scenario");
+        let (rates, kills) = match rng.below(10) {
+            0 | 1 => (FaultRates::calm(), 0),
+            2 => (FaultRates::calm(), 200),
+            3..=6 => (FaultRates::flaky(), 60),
+            7 | 8 => (FaultRates::lossy_writes(), 60),
+            _ => (FaultRates::deadly(), 200),
+        };
+        Scenario {
+            seed,
+            writers: rng.between(2, 4) as u32,
+            ops: rng.between(4, 8) as u32,
+            readers: rng.between(0, 2) as u32,
+            compactor: rng.chance(600),
+            vacuum: rng.chance(600),
+            checkpointer: rng.chance(500),
+            kills,
+            rates,
+            plan: Vec::new(),
+            partitioned: rng.chance(300),
+            serializable: rng.chance(500),
+            in_commit_timestamps: rng.chance(400),
+            deletion_vectors: rng.chance(800),
+            checkpoint_interval: *rng.pick(&[3, 5, 10, 100]),
+            skew_ms_max: *rng.pick(&[0, 0, 1_000, 120_000]),
+            keys: *rng.pick(&[12, 40, 200]),
+            rest_ms_max: *rng.pick(&[0, 30, 2_000, 900_000, 1_800_000]),
+            sabotage: None,
+        }
+    }
+
+    /// Whether requests neither fail nor disappear, so that actors have no reason to complain.
+    pub fn is_calm(&self) -> bool {
+        self.rates == FaultRates::calm() && self.plan.is_empty()
+    }
+
+    /// The world of a seed that gives a planted bug every chance to show.
+    ///
+    /// A bug in compaction cannot show where nobody compacts.
+    pub fn sabotaged(seed: u64, bug: Sabotage) -> Self {
+        let mut scenario = Scenario { sabotage: Some(bug), ..Scenario::of(seed) };
+        match bug {
+            Sabotage::CheckThenWrite | Sabotage::LostWrite | Sabotage::WinnersIgnored | Sabotage::BlindAppendClaimed => {
+                scenario.rest_ms_max = 30;
+                scenario.keys = 12;
+                scenario.ops = 8;
+            }
+            Sabotage::TokenForgotten | Sabotage::StagedFilesDeletedOnDoubt => scenario.rates = FaultRates::lossy_writes(),
+            Sabotage::ProgressForgotten => {
+                scenario.rates = FaultRates::deadly();
+                scenario.ops = 8;
+            }
+            Sabotage::VectorNotUnioned | Sabotage::RemoveWithoutVector | Sabotage::VectorsIgnoredOnRead => {
+                scenario.deletion_vectors = true;
+            }
+            Sabotage::RemovesSkippedOnRead => scenario.readers = 2,
+            Sabotage::CheckpointDropsFiles => scenario.checkpoint_interval = 5,
+            Sabotage::CompactionLosesRow => scenario.compactor = true,
+            Sabotage::VacuumIgnoresAge => {
+                scenario.vacuum = true;
+                scenario.rest_ms_max = 2_000;
+            }
+            Sabotage::ClockTrusted => scenario.in_commit_timestamps = true,
+            Sabotage::StatisticsTooNarrow | Sabotage::CleanupTooEager => {}
+        }
+        scenario
+    }
+}

@@ -1,0 +1,148 @@
+//! Everything of a table that is not its log.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use floe_table_format::TimestampMs;
+use floe_table_format::plan::vacuum::ListedFile;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use object_store::path::Path;
+use object_store::{ObjectMeta, PutPayload};
+
+use crate::access::Access;
+use crate::env::Env;
+use crate::error::{Result, StorageError};
+use crate::location::Location;
+
+/// The folder of the log below the table's root.
+pub(crate) const LOG_DIRECTORY: &str = "_delta_log";
+
+/// Reads and writes files below a table's root.
+///
+/// Paths are relative to that root and decoded: as [`floe_table_format::path`] gives them, not as the log spells them.
+/// A path that would leave the root is refused.
+#[derive(Debug, Clone)]
+pub struct DataStore {
+    access: Access,
+}
+
+impl DataStore {
+    /// The files at a location.
+    pub fn new(location: Location, env: Env) -> Self {
+        DataStore { access: Access::new(location, env) }
+    }
+
+    /// Where the files are.
+    pub fn location(&self) -> &Location {
+        &self.access.location
+    }
+
+    /// The environment that deadlines are measured in.
+    pub fn env(&self) -> &Env {
+        &self.access.env
+    }
+
+    pub(crate) fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// Writes a file, replacing what is there. On a local disk it is durable when this returns.
+    ///
+    /// # Errors
+    /// [`StorageError::InvalidLocation`] for a path that leaves the root, and the failures of the store.
+    pub async fn put(&self, relative: &str, bytes: Bytes) -> Result<()> {
+        let path = self.location().absolute(relative)?;
+        self.access.put(&path, PutPayload::from_bytes(bytes)).await
+    }
+
+    /// Reads a whole file.
+    ///
+    /// # Errors
+    /// [`StorageError::NotFound`], [`StorageError::CorruptDataFile`] for a body that ends early, and the failures of the
+    /// store.
+    pub async fn get(&self, relative: &str) -> Result<Bytes> {
+        let path = self.location().absolute(relative)?;
+        self.access.get(&path, u64::MAX).await
+    }
+
+    /// Reads the bytes `range` of a file; exactly those or an error.
+    ///
+    /// # Errors
+    /// As [`DataStore::get`].
+    pub async fn get_range(&self, relative: &str, range: Range<u64>) -> Result<Bytes> {
+        let path = self.location().absolute(relative)?;
+        self.access.get_range(&path, range).await
+    }
+
+    /// A file's size in bytes and when it was written.
+    ///
+    /// # Errors
+    /// [`StorageError::NotFound`] and the failures of the store.
+    pub async fn head(&self, relative: &str) -> Result<ListedFile> {
+        let path = self.location().absolute(relative)?;
+        let meta = self.access.head(&path).await?;
+        Ok(listed(relative.to_owned(), &meta))
+    }
+
+    /// Deletes files, up to 1000 a request where the store can; one result for each, in the same order. A file that is
+    /// not there counts as deleted.
+    pub async fn delete_many(&self, relative: Vec<String>) -> Vec<Result<()>> {
+        let mut results: Vec<Result<()>> = Vec::with_capacity(relative.len());
+        let mut paths = Vec::with_capacity(relative.len());
+        let mut places = Vec::with_capacity(relative.len());
+        for (place, relative) in relative.iter().enumerate() {
+            match self.location().absolute(relative) {
+                Ok(path) => {
+                    // Replaced below; a store that answers for fewer files than asked has not deleted the rest.
+                    results.push(Err(StorageError::Unavailable {
+                        operation: "delete",
+                        path: path.to_string(),
+                        what: "the store did not answer for this file".into(),
+                    }));
+                    places.push(place);
+                    paths.push(path);
+                }
+                Err(error) => results.push(Err(error)),
+            }
+        }
+        let requests = futures::stream::iter(paths).map(Ok::<Path, object_store::Error>).boxed();
+        let answers = self.location().store.delete_stream(requests);
+        let mut answers = self.access.each_within("delete", &self.location().root, answers);
+        let mut answered = 0;
+        while let Some(answer) = answers.next().await {
+            let Some(place) = places.get(answered) else { break };
+            results[*place] = match answer {
+                Ok(_) | Err(StorageError::NotFound { .. }) => Ok(()),
+                Err(error) => Err(error),
+            };
+            answered += 1;
+        }
+        results
+    }
+
+    /// Every file below the root but those of the log, in no particular order. Memory is bounded by a page.
+    pub fn list_all(&self) -> BoxStream<'static, Result<ListedFile>> {
+        let location = self.location().clone();
+        let listing = location.store.list(Some(&location.root));
+        self.access
+            .each_within("list", &location.root.clone(), listing)
+            .filter_map(move |entry| {
+                let found = match entry {
+                    Ok(meta) => location
+                        .relative(&meta.location)
+                        .filter(|path| path.split('/').next() != Some(LOG_DIRECTORY))
+                        .map(|path| Ok(listed(path, &meta))),
+                    // A local folder that is not there; object stores list nothing.
+                    Err(StorageError::NotFound { .. }) => None,
+                    Err(error) => Some(Err(error)),
+                };
+                futures::future::ready(found)
+            })
+            .boxed()
+    }
+}
+
+fn listed(path: String, meta: &ObjectMeta) -> ListedFile {
+    ListedFile { path, size: meta.size, modified: TimestampMs(meta.last_modified.timestamp_millis()) }
+}

@@ -1,0 +1,190 @@
+//! Changing what a table is: properties, columns, constraints. One commit each.
+
+use std::collections::BTreeMap;
+
+use floe_table_format::feature;
+use floe_table_format::{FormatError, Metadata, Operation, StructField, StructType, TableProperties, Version};
+use futures::TryStreamExt;
+
+use crate::checks::Constraints;
+use crate::error::{OnTable, Result};
+use crate::snapshot::Snapshot;
+use crate::table::Table;
+
+/// What an alteration did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AlterReport {
+    /// The version it made; the newest one where there was nothing to change.
+    pub version: Version,
+}
+
+impl Table {
+    /// Sets table properties; features they need are enabled by name.
+    ///
+    /// # Errors
+    /// `InvalidProperty` inside [`crate::TableError::Format`] for an unknown `delta.` property, with the nearest name.
+    pub async fn set_properties(&self, properties: BTreeMap<String, String>) -> Result<AlterReport> {
+        TableProperties::check_settable(&properties).on(self.uri())?;
+        let operation = Operation::new("SET TBLPROPERTIES")
+            .with_parameter("properties", serde_json::json!(properties).to_string());
+        self.alter(operation, |metadata| {
+            metadata.configuration.extend(properties);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Takes table properties away.
+    ///
+    /// # Errors
+    /// [`crate::TableError::InvalidRequest`] for one that is not set, unless `if_exists`.
+    pub async fn unset_properties(&self, keys: Vec<String>, if_exists: bool) -> Result<AlterReport> {
+        let operation = Operation::new("UNSET TBLPROPERTIES")
+            .with_parameter("properties", serde_json::json!(keys).to_string())
+            .with_parameter("ifExists", if_exists.to_string());
+        self.alter(operation, |metadata| {
+            for key in keys {
+                if floe_table_format::property::is_internal(&key) {
+                    return Err(self.refuse("unset a property", format!("{key} is part of the table's protocol")));
+                }
+                if metadata.configuration.remove(&key).is_none() && !if_exists {
+                    return Err(self.refuse("unset a property", format!("{key} is not set")));
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Adds nullable columns at the end; rows written before show null there.
+    ///
+    /// # Errors
+    /// [`crate::TableError::InvalidRequest`] for a column that is there already or is NOT NULL.
+    pub async fn add_columns(&self, fields: Vec<StructField>) -> Result<AlterReport> {
+        let added = StructType { fields: fields.clone() };
+        let operation = Operation::new("ADD COLUMNS").with_parameter("columns", added.to_json());
+        self.alter(operation, |metadata| {
+            let mut schema = StructType::parse(&metadata.schema_string).on(self.uri())?;
+            let mapped = feature::column_mapping_mode(metadata).on(self.uri())?;
+            if mapped != floe_table_format::schema::ColumnMappingMode::None {
+                let features = vec!["ADD COLUMN on a table with column mapping".into()];
+                return Err(FormatError::UnsupportedFeature { operation: "add a column".into(), features }).on(self.uri());
+            }
+            for field in fields {
+                if schema.field(&field.name).is_some() {
+                    return Err(self.refuse("add a column", format!("there is a column {} already", field.name)));
+                }
+                if !field.nullable {
+                    let what = format!("column {} is NOT NULL, but the rows there are have no value for it", field.name);
+                    return Err(self.refuse("add a column", what));
+                }
+                schema.fields.push(field);
+            }
+            schema.check_names(mapped).on(self.uri())?;
+            metadata.schema_string = schema.to_json();
+            Ok(())
+        })
+        .await
+    }
+
+    /// Adds a CHECK constraint, after making sure that every row of the table satisfies it.
+    ///
+    /// # Errors
+    /// [`crate::TableError::ConstraintViolation`] with the first row that does not; [`crate::TableError::InvalidRequest`] if the name is
+    /// taken.
+    pub async fn add_constraint(&self, name: &str, sql: &str) -> Result<AlterReport> {
+        let key = constraint_key(name);
+        let operation = Operation::new("ADD CONSTRAINT").with_parameter("name", name).with_parameter("expr", sql);
+        let snapshot = self.snapshot().await?;
+        if snapshot.state().metadata.configuration.contains_key(&key) {
+            return Err(self.refuse("add a constraint", format!("there is a constraint {name} already")));
+        }
+        let constraint = [(name.to_owned(), sql.to_owned())];
+        let constraints =
+            Constraints::compile(self.uri(), snapshot.schema(), &constraint, self.0.row_checks.as_ref())?;
+        let mut rows = snapshot.scan().stream().await?;
+        while let Some(batch) = rows.try_next().await? {
+            constraints.enforce(&batch)?;
+        }
+        // Rows another writer adds meanwhile have not been checked: the metadata change conflicts with them.
+        self.alter_at(&snapshot, operation, true, |metadata| {
+            metadata.configuration.insert(key, sql.to_owned());
+            Ok(())
+        })
+        .await
+    }
+
+    /// Drops a CHECK constraint.
+    ///
+    /// # Errors
+    /// [`crate::TableError::InvalidRequest`] if there is none of that name, unless `if_exists`.
+    pub async fn drop_constraint(&self, name: &str, if_exists: bool) -> Result<AlterReport> {
+        let key = constraint_key(name);
+        let operation = Operation::new("DROP CONSTRAINT").with_parameter("name", name);
+        self.alter(operation, |metadata| {
+            if metadata.configuration.remove(&key).is_none() && !if_exists {
+                let known = metadata.configuration.keys().filter_map(|k| k.strip_prefix("delta.constraints."));
+                let known: Vec<&str> = known.collect();
+                let hint = floe_table_format::schema::nearest(name, known.iter().copied());
+                let hint = hint.map(|n| format!("; did you mean {n}?")).unwrap_or_default();
+                return Err(self.refuse("drop a constraint", format!("there is no constraint {name}{hint}")));
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Sets the description for people.
+    ///
+    /// # Errors
+    /// See [`crate::Transaction::commit`].
+    pub async fn set_description(&self, description: Option<String>) -> Result<AlterReport> {
+        self.alter(Operation::new("SET TBLPROPERTIES"), |metadata| {
+            metadata.description = description;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn alter(
+        &self,
+        operation: Operation,
+        edit: impl FnOnce(&mut Metadata) -> Result<()>,
+    ) -> Result<AlterReport> {
+        let snapshot = self.snapshot().await?;
+        self.alter_at(&snapshot, operation, false, edit).await
+    }
+
+    async fn alter_at(
+        &self,
+        snapshot: &Snapshot,
+        operation: Operation,
+        reads_rows: bool,
+        edit: impl FnOnce(&mut Metadata) -> Result<()>,
+    ) -> Result<AlterReport> {
+        let state = snapshot.state();
+        let mut transaction = self.begin_at(snapshot, operation)?;
+        if reads_rows {
+            transaction.read_whole_table();
+            transaction.set_isolation(floe_table_format::IsolationLevel::Serializable);
+        }
+        let mut metadata = state.metadata.clone();
+        edit(&mut metadata)?;
+        if metadata == state.metadata {
+            return Ok(AlterReport { version: snapshot.version() });
+        }
+        let schema = StructType::parse(&metadata.schema_string).on(self.uri())?;
+        let required = feature::required_for(&metadata, &schema).on(self.uri())?;
+        let protocol = feature::enable(&state.protocol, &required);
+        if protocol != state.protocol {
+            transaction.set_protocol(protocol);
+        }
+        transaction.set_metadata(metadata);
+        let version = transaction.commit().await?.committed()?.version;
+        Ok(AlterReport { version })
+    }
+}
+
+fn constraint_key(name: &str) -> String {
+    format!("delta.constraints.{}", name.to_lowercase())
+}

@@ -1,0 +1,89 @@
+//! Appending and overwriting rows.
+
+use arrow::array::RecordBatch;
+use floe_table_format::{Operation, Predicate, prune};
+
+use crate::commit::CommitReport;
+use crate::error::{OnTable, Result, TableError};
+use crate::stage::{BatchStream, stream_of};
+use crate::table::Table;
+
+/// What happens to the rows a table has already.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum SaveMode {
+    /// They stay.
+    #[default]
+    Append,
+    /// They are replaced, all of them.
+    Overwrite,
+}
+
+/// Settings of [`Table::append_with`].
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct AppendOptions {
+    /// What happens to the rows the table has already.
+    pub mode: SaveMode,
+    /// An application and how far it has come with these rows. If the table shows that the application came as far
+    /// already, nothing is written: a batch that is sent again after a crash lands once.
+    pub app_progress: Option<(String, i64)>,
+}
+
+impl Table {
+    /// Appends rows in one commit.
+    ///
+    /// Columns are matched by name; a column the rows lack becomes null. An append reads nothing, so it never
+    /// conflicts with other writers' rows.
+    ///
+    /// # Errors
+    /// [`TableError::ConstraintViolation`] or [`TableError::SchemaMismatch`], with nothing committed; see also
+    /// [`crate::Transaction::commit`].
+    pub async fn append(&self, batches: Vec<RecordBatch>) -> Result<CommitReport> {
+        self.append_stream(stream_of(batches)).await
+    }
+
+    /// Appends a stream of rows in one commit; memory does not grow with its length.
+    ///
+    /// # Errors
+    /// As [`Table::append`], and an error of the stream.
+    pub async fn append_stream(&self, rows: BatchStream) -> Result<CommitReport> {
+        self.append_with(rows, AppendOptions::default()).await.map(|report| report.expect("written: no progress to skip"))
+    }
+
+    /// Appends or overwrites; none if the application's progress shows that these rows are there already.
+    ///
+    /// # Errors
+    /// As [`Table::append_stream`]; an overwrite also conflicts with any change of the rows it replaces.
+    pub async fn append_with(&self, rows: BatchStream, options: AppendOptions) -> Result<Option<CommitReport>> {
+        let overwrite = options.mode == SaveMode::Overwrite;
+        let snapshot = match overwrite || options.app_progress.is_some() {
+            true => self.snapshot().await?,
+            false => self.cached_snapshot().await?,
+        };
+        let mode = if overwrite { "Overwrite" } else { "Append" };
+        let partition_by = serde_json::json!(snapshot.state().metadata.partition_columns).to_string();
+        let operation = Operation::new("WRITE").with_parameter("mode", mode).with_parameter("partitionBy", partition_by);
+        let mut transaction = self.begin_at(&snapshot, operation)?;
+        if let Some((app_id, version)) = &options.app_progress {
+            if transaction.app_progress(app_id).is_some_and(|done| done >= *version) {
+                return Ok(None);
+            }
+            transaction.record_app_progress(app_id, *version);
+        }
+        if overwrite {
+            transaction.read_whole_table();
+            for id in prune::prune(snapshot.state(), &Predicate::True).on(self.uri())? {
+                transaction.remove_file(snapshot.state().files.get(&id).path())?;
+            }
+        }
+        transaction.stage_rows(rows).await?;
+        match transaction.commit().await? {
+            crate::CommitOutcome::Committed(report) => Ok(Some(report)),
+            crate::CommitOutcome::Conflicted { transaction, why } => {
+                let operation = transaction.operation().name.clone();
+                let table = self.uri().to_owned();
+                transaction.roll_back().await;
+                Err(TableError::Conflict { table, operation, why })
+            }
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The one way a version is written: assemble, put if absent, and when another writer was faster, decide.
+//!
+//! The success of the put cannot be undone by what follows it: checksum, checkpoint and clean-up are never part of a
+//! commit's success. An outcome the store did not tell is settled by reading the version back and comparing the token;
+//! until a version is seen occupied, only the same bytes are tried there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use floe_storage::{PutOutcome, StorageError};
+use floe_table_format::commit::{AssembledCommit, Stamp, assemble, token_of};
+use floe_table_format::conflict::{Attempt, Redo, Winner, decide};
+use floe_table_format::{Action, TableState, Verdict, Version, Why};
+
+use crate::checkpoint;
+use crate::error::{OnTable, Result, TableError};
+use crate::load;
+use crate::table::Table;
+use crate::transaction::{Prepared, Transaction};
+
+/// How many versions a commit tries before it gives up.
+const ATTEMPTS_MAX: u32 = 200;
+/// How often an unknown outcome is looked at before it is reported as unknown.
+const SETTLE_ATTEMPTS_MAX: u32 = 12;
+/// The first pause after a lost race; each further one is longer, and all are jittered.
+const PAUSE_MIN: Duration = Duration::from_millis(5);
+/// The longest pause.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// What became of a transaction.
+#[must_use = "a lost race is a value, not an error: look at it"]
+#[derive(Debug)]
+pub enum CommitOutcome {
+    /// It is a version of the table.
+    Committed(CommitReport),
+    /// Another writer's commit does not stand beside it. Nothing was written; staged files remain for another try.
+    Conflicted {
+        /// The transaction, to look at or to drop.
+        transaction: Box<Transaction>,
+        /// Which commit, and which rule.
+        why: Why,
+    },
+}
+
+impl CommitOutcome {
+    /// The report of a commit, or the conflict as an error.
+    ///
+    /// # Errors
+    /// [`TableError::Conflict`].
+    pub fn committed(self) -> Result<CommitReport> {
+        match self {
+            CommitOutcome::Committed(report) => Ok(report),
+            CommitOutcome::Conflicted { transaction, why } => Err(TableError::Conflict {
+                table: transaction.table().uri().into(),
+                operation: transaction.operation().name.clone(),
+                why,
+            }),
+        }
+    }
+}
+
+/// What a commit did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitReport {
+    /// The version it became.
+    pub version: Version,
+    /// Its token, as in `commitInfo.txnId`.
+    pub token: String,
+    /// How many versions were tried: 1 where nobody else was writing.
+    pub attempts: u32,
+    /// Files added.
+    pub files_added: u64,
+    /// Files removed, files with a new deletion vector included.
+    pub files_removed: u64,
+    /// Rows written to new files.
+    pub rows_added: u64,
+    /// Rows of older files that are no longer part of the table.
+    pub rows_removed: u64,
+}
+
+enum Put {
+    Ours,
+    Taken,
+}
+
+/// Commits a transaction: the loop of the module's description.
+pub(crate) async fn commit(mut transaction: Transaction) -> Result<CommitOutcome> {
+    let table = transaction.table().clone();
+    let uri = table.uri().to_owned();
+    let env = &table.0.env;
+    let token = env.uuid().to_string();
+    crate::create::require_safe_store(&table).await?;
+    let mut base: Option<Arc<TableState>> = transaction.base().cloned();
+    let mut prepared: Prepared = transaction.prepare(base.as_ref()).await?;
+    for attempt in 1..=ATTEMPTS_MAX {
+        let stamp = Stamp { token: token.clone(), now: env.now() };
+        let assembled = assemble(&prepared.change, transaction.read_set(), base.as_deref(), stamp).on(&uri)?;
+        let version = assembled.version;
+        match put_settled(&table, &assembled, &token).await? {
+            Put::Ours => {
+                let report = prepared.report(version, token, attempt);
+                finish(&table, base.as_deref(), assembled, &report.token).await;
+                return Ok(CommitOutcome::Committed(report));
+            }
+            Put::Taken => {}
+        }
+        // Read the winners once; among them may be ourselves, where a client below retried on our behalf.
+        let winners = winners_from(&table, base.as_ref().map(|b| b.version)).await?;
+        if let Some((ours, _)) = winners.iter().find(|(_, actions)| token_of(actions) == Some(token.as_str())) {
+            let report = prepared.report(*ours, token, attempt);
+            if let Some(base) = &base
+                && let Ok(state) = base.apply(&winners)
+            {
+                table.remember_own(Arc::new(state));
+            }
+            return Ok(CommitOutcome::Committed(report));
+        }
+        if winners.is_empty() {
+            // Refused, yet nothing is there: a store that answers "conflict" for a put in flight. Same bytes again.
+            env.sleep(pause(&table, attempt)).await;
+            continue;
+        }
+        let Some(current) = &base else {
+            // Two creators of one table: the second one looks at what the first one made and decides anew.
+            let state = load::at(&table, None).await?;
+            return Err(TableError::AlreadyExists { table: uri, version: state.version });
+        };
+        let winners_seen: Vec<Winner> = winners
+            .iter()
+            .map(|(version, actions)| Winner { version: *version, actions: actions.clone() })
+            .collect();
+        let attempt_view = Attempt { change: &prepared.change, read: transaction.read_set() };
+        let verdict = decide(&attempt_view, &winners_seen, current);
+        let rebased = Arc::new(current.apply(&winners).on(&uri)?);
+        table.remember_own(rebased.clone());
+        match verdict {
+            Verdict::Clear => {}
+            Verdict::Redo(Redo::UnionDeletionVectors { .. }) => {
+                // The rows marked by the winner stay marked: mark ours on top, if none of them is marked already.
+                match transaction.first_row_gone(&rebased).await? {
+                    None => prepared = transaction.prepare(Some(&rebased)).await?,
+                    Some(why) => return Ok(CommitOutcome::Conflicted { transaction: Box::new(transaction), why }),
+                }
+            }
+            Verdict::Conflict(why) => {
+                return Ok(CommitOutcome::Conflicted { transaction: Box::new(transaction), why });
+            }
+        }
+        base = Some(rebased);
+        env.sleep(pause(&table, attempt)).await;
+    }
+    Err(TableError::TooManyAttempts { table: uri, operation: transaction.operation().name.clone(), attempts: ATTEMPTS_MAX })
+}
+
+/// Puts the bytes at their version and finds out what happened, whatever the store says.
+async fn put_settled(table: &Table, assembled: &AssembledCommit, token: &str) -> Result<Put> {
+    let (log, env, uri) = (&table.0.log, &table.0.env, table.uri());
+    let bytes = Bytes::from(assembled.bytes.clone());
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let doubt: StorageError = match log.put_if_absent(assembled.version, bytes.clone()).await {
+            Ok(PutOutcome::Written) => return Ok(Put::Ours),
+            Ok(PutOutcome::Taken) => return Ok(Put::Taken),
+            Err(error) if !matches!(error, StorageError::UnknownOutcome { .. }) => return Err(error).on(uri),
+            Err(error) => error,
+        };
+        let doubt = match load::read_commit(table, assembled.version).await {
+            Ok(Some(actions)) if token_of(&actions) == Some(token) => return Ok(Put::Ours),
+            Ok(Some(_)) => return Ok(Put::Taken),
+            // Not there, for now: the first put may still land, and then the same bytes again do no harm.
+            Ok(None) => doubt,
+            Err(TableError::Storage { source, .. }) => *source,
+            Err(error) => return Err(error),
+        };
+        if attempt == SETTLE_ATTEMPTS_MAX {
+            return Err(TableError::CommitOutcomeUnknown {
+                table: uri.into(),
+                version: assembled.version,
+                token: token.into(),
+                source: Box::new(doubt),
+            });
+        }
+        env.sleep(pause(table, attempt)).await;
+    }
+}
+
+async fn winners_from(table: &Table, base: Option<Version>) -> Result<Vec<(Version, Vec<Action>)>> {
+    match base {
+        Some(version) => load::commits_after(table, version).await,
+        None => Ok(load::read_commit(table, Version::ZERO).await?.map(|actions| (Version::ZERO, actions)).into_iter().collect()),
+    }
+}
+
+/// What follows a successful put. Nothing here can fail the commit.
+async fn finish(table: &Table, base: Option<&TableState>, assembled: AssembledCommit, token: &str) {
+    let commits = [(assembled.version, assembled.actions)];
+    let state = match base {
+        Some(base) => base.apply(&commits),
+        None => {
+            let mut replay = floe_table_format::replay::Replay::new();
+            let [(version, actions)] = commits;
+            replay.add_commit(version, actions).and_then(|()| replay.finish(version))
+        }
+    };
+    // A body we assembled and cannot replay would be a bug; the next load reads it from the log and says so.
+    debug_assert!(state.is_ok(), "an assembled commit replays: {state:?}");
+    if let Ok(state) = state {
+        let snapshot = table.remember_own(Arc::new(state));
+        checkpoint::after_commit(&snapshot, token).await;
+    }
+}
+
+/// A pause that grows with the attempts and differs between writers.
+fn pause(table: &Table, attempt: u32) -> Duration {
+    let longest = PAUSE_MIN.saturating_mul(1 << attempt.min(9)).min(PAUSE_MAX);
+    table.0.env.jitter(longest)
+}

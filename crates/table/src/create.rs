@@ -1,0 +1,191 @@
+//! Making a table, or making it anew.
+
+use std::collections::BTreeMap;
+
+use arrow::datatypes::Schema;
+use floe_storage::doctor;
+use floe_table_format::{ChangeSet, Format, Metadata, Operation, ReadSet, StructType, TableProperties, feature};
+
+use crate::commit::CommitOutcome;
+use crate::error::{OnTable, Result, TableError};
+use crate::stage::BatchStream;
+use crate::table::Table;
+use crate::transaction::Transaction;
+
+/// What to do where a table is already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IfExists {
+    /// Refuse.
+    #[default]
+    Fail,
+    /// Leave it as it is.
+    Keep,
+    /// Replace schema, properties and rows in one commit; the history stays.
+    Replace,
+}
+
+/// A table to be made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateTable {
+    schema: StructType,
+    partition_columns: Vec<String>,
+    properties: BTreeMap<String, String>,
+    name: Option<String>,
+    description: Option<String>,
+    if_exists: IfExists,
+}
+
+impl CreateTable {
+    /// A table with these columns.
+    pub fn new(schema: StructType) -> Self {
+        CreateTable {
+            schema,
+            partition_columns: Vec::new(),
+            properties: BTreeMap::new(),
+            name: None,
+            description: None,
+            if_exists: IfExists::Fail,
+        }
+    }
+
+    /// A table with the columns of an Arrow schema.
+    ///
+    /// # Errors
+    /// `InvalidSchema` inside [`TableError::Format`] for a type that Delta cannot hold.
+    pub fn from_arrow(schema: &Schema) -> Result<Self> {
+        Ok(CreateTable::new(StructType::from_arrow(schema).on("to be created")?))
+    }
+
+    /// Partitions by these columns, in this order.
+    pub fn with_partition_columns<S: Into<String>>(mut self, columns: impl IntoIterator<Item = S>) -> Self {
+        self.partition_columns = columns.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets a table property.
+    pub fn with_property(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.properties.insert(key.into(), value.into());
+        self
+    }
+
+    /// Sets the name for people.
+    pub fn with_name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Sets the description for people.
+    pub fn with_description(mut self, description: impl Into<String>) -> Self {
+        self.description = Some(description.into());
+        self
+    }
+
+    /// Says what to do where a table is already.
+    pub fn with_if_exists(mut self, if_exists: IfExists) -> Self {
+        self.if_exists = if_exists;
+        self
+    }
+}
+
+pub(crate) async fn create(table: &Table, create: CreateTable, rows: Option<BatchStream>) -> Result<()> {
+    let existing = match table.snapshot().await {
+        Ok(snapshot) => Some(snapshot),
+        Err(error) if error.is_not_a_table() => None,
+        Err(error) => return Err(error),
+    };
+    if let Some(existing) = &existing {
+        match create.if_exists {
+            IfExists::Fail => {
+                return Err(TableError::AlreadyExists { table: table.uri().into(), version: existing.version() });
+            }
+            IfExists::Keep => return Ok(()),
+            IfExists::Replace => {}
+        }
+    }
+    let if_exists = create.if_exists;
+    let verb = match (&existing, rows.is_some()) {
+        (None, false) => "CREATE TABLE",
+        (None, true) => "CREATE TABLE AS SELECT",
+        (Some(_), false) => "REPLACE TABLE",
+        (Some(_), true) => "REPLACE TABLE AS SELECT",
+    };
+    let metadata = metadata(table, &create)?;
+    let operation = Operation::new(verb)
+        .with_parameter("partitionBy", serde_json::json!(create.partition_columns).to_string())
+        .with_parameter("description", create.description.clone())
+        .with_parameter("isManaged", "false")
+        .with_parameter("properties", serde_json::json!(create.properties).to_string());
+    let required = feature::required_for(&metadata, &create.schema).on(table.uri())?;
+    let mut transaction = match &existing {
+        None => {
+            let mut transaction =
+                Transaction::new(table.clone(), None, ChangeSet::new(operation), ReadSet::default());
+            transaction.set_protocol(feature::minimal_protocol(&required));
+            transaction.set_metadata(metadata);
+            transaction
+        }
+        Some(existing) => {
+            let mut transaction = table.begin_at(existing, operation)?;
+            transaction.read_whole_table();
+            let state = existing.state();
+            let upgraded = feature::enable(&state.protocol, &required);
+            if upgraded != state.protocol {
+                transaction.set_protocol(upgraded);
+            }
+            transaction.set_metadata(Metadata { id: state.metadata.id.clone(), ..metadata });
+            for view in state.files.iter() {
+                transaction.remove_file(view.path())?;
+            }
+            transaction
+        }
+    };
+    if let Some(rows) = rows {
+        transaction.stage_rows(rows).await?;
+    }
+    match transaction.commit().await {
+        Ok(CommitOutcome::Committed(_)) => Ok(()),
+        Ok(conflict @ CommitOutcome::Conflicted { .. }) => conflict.committed().map(drop),
+        // Somebody else made it meanwhile, and that is all that was asked for.
+        Err(TableError::AlreadyExists { .. }) if if_exists == IfExists::Keep => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn metadata(table: &Table, create: &CreateTable) -> Result<Metadata> {
+    let env = table.env();
+    if create.schema.fields.is_empty() {
+        return Err(table.refuse("create the table", "it has no columns"));
+    }
+    for column in &create.partition_columns {
+        if create.schema.field(column).is_none_or(|f| f.name != *column) {
+            let known: Vec<&str> = create.schema.fields.iter().map(|f| f.name.as_str()).collect();
+            let hint = floe_table_format::schema::nearest(column, known.iter().copied());
+            let hint = hint.map(|n| format!("; did you mean {n}?")).unwrap_or_default();
+            return Err(table.refuse("create the table", format!("partition column {column} is not a column{hint}")));
+        }
+    }
+    if create.partition_columns.len() == create.schema.fields.len() {
+        return Err(table.refuse("create the table", "every column is a partition column; leave one for the files"));
+    }
+    let mode = floe_table_format::schema::ColumnMappingMode::None;
+    create.schema.check_names(mode).on(table.uri())?;
+    TableProperties::check_settable(&create.properties).on(table.uri())?;
+    let mut configuration = create.properties.clone();
+    // Small changes are deletion vectors unless the creator says otherwise.
+    configuration.entry("delta.enableDeletionVectors".into()).or_insert_with(|| "true".into());
+    Ok(Metadata {
+        id: env.uuid().to_string(),
+        name: create.name.clone(),
+        description: create.description.clone(),
+        format: Format::default(),
+        schema_string: create.schema.to_json(),
+        partition_columns: create.partition_columns.clone(),
+        configuration,
+        created_time: Some(env.now().0),
+    })
+}
+
+/// Refuses to write where two writers could both believe they own a version.
+pub(crate) async fn require_safe_store(table: &Table) -> Result<()> {
+    doctor::require_conditional_put(&table.0.location, &table.0.env).await.on(table.uri())
+}

@@ -1,0 +1,97 @@
+//! Delta tables to open, change and rewind: the verbs of Floe without SQL.
+//!
+//! Three nouns carry everything. A [`Table`] is a cheap handle: a location and the components to work with. A
+//! [`Snapshot`] is the table at one version, immutable. A [`Transaction`] collects what shall change and what was read to
+//! decide so; committing it gives a [`CommitOutcome`], which is a value even when another writer won.
+//!
+//! Every read meets in one `load`, every write in one `commit`, every query in one [`Scan`]. Each verb has a file of
+//! its own: append, delete and update of rows, optimise, vacuum, restore, checkpoint, history, alter.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use arrow::array::{Int64Array, RecordBatch};
+//! use floe_table::{CreateTable, Table};
+//! use futures::TryStreamExt;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), floe_table::TableError> {
+//! let ids = RecordBatch::try_from_iter([("id", Arc::new(Int64Array::from(vec![1, 2, 3])) as _)])?;
+//! let table = Table::builder("memory:///orders").create(CreateTable::from_arrow(&ids.schema())?).await?;
+//! let version = table.append(vec![ids]).await?.version;
+//!
+//! let rows: Vec<RecordBatch> = table.at(version.into()).await?.scan().stream().await?.try_collect().await?;
+//! assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 3);
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+
+mod checks;
+mod conform;
+
+mod load;
+mod snapshot;
+mod table;
+
+mod filter;
+mod scan;
+
+mod stage;
+
+mod commit;
+mod transaction;
+
+mod alter;
+mod append;
+mod checkpoint;
+mod create;
+mod history;
+mod optimize;
+mod restore;
+mod vacuum;
+
+pub use alter::AlterReport;
+pub use append::{AppendOptions, SaveMode};
+pub use checks::{RowCheck, RowCheckFactory, Violation};
+pub use commit::{CommitOutcome, CommitReport};
+pub use create::{CreateTable, IfExists};
+pub use error::{ErrorKind, Result, TableError};
+pub use history::HistoryEntry;
+pub use optimize::{OptimizeOptions, OptimizeReport};
+pub use restore::RestoreReport;
+pub use scan::{Scan, ScanFile, ScanPlan};
+pub use snapshot::Snapshot;
+pub use stage::{BatchStream, StagedRows};
+pub use table::{Table, TableBuilder};
+pub use transaction::Transaction;
+pub use vacuum::{VacuumOptions, VacuumReport};
+
+/// Every verb can run on any executor: the compiler checks here what callers would meet far from its cause.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(_: impl Send) {}
+
+    #[test]
+    fn futures_of_all_verbs_are_send() {
+        fn check(table: &Table, snapshot: &Snapshot, transaction: Transaction, create: CreateTable) {
+            sent(table.snapshot());
+            sent(table.at(Default::default()));
+            sent(table.append(Vec::new()));
+            sent(table.history(None));
+            sent(table.optimize(OptimizeOptions::default()));
+            sent(table.vacuum(VacuumOptions::default()));
+            sent(table.restore(Default::default()));
+            sent(table.checkpoint());
+            sent(table.clean_up_log());
+            sent(table.add_constraint("", ""));
+            sent(table.add_columns(Vec::new()));
+            sent(snapshot.scan().stream());
+            sent(transaction.commit());
+            sent(Table::builder("").create(create));
+        }
+        let _ = check;
+    }
+}

@@ -1,0 +1,284 @@
+//! The one way rows of a version are found: prune files, plan, read.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, make_array};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{DataType as ArrowType, Field, FieldRef, Schema, SchemaRef};
+use floe_storage::deletion_vectors;
+use floe_table_format::feature::column_mapping_mode;
+use floe_table_format::path::DataPath;
+use floe_table_format::scalar::partition_array;
+use floe_table_format::schema::{ColumnMappingMode, nearest};
+use floe_table_format::{
+    DataType, DeletionVectorDescriptor, FileView, Predicate, RowSet, StructType, TableState, Version, prune,
+};
+use futures::{FutureExt, StreamExt, TryStreamExt};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{OnTable, Result};
+use crate::filter;
+use crate::snapshot::Snapshot;
+use crate::stage::BatchStream;
+use crate::table::Table;
+use crate::transaction::raw_file_rows;
+
+/// How many files of a scan are opened ahead.
+const FILES_AHEAD: usize = 2;
+
+/// A read of one version: which columns, which rows.
+#[derive(Debug, Clone)]
+pub struct Scan {
+    snapshot: Arc<Snapshot>,
+    columns: Option<Vec<String>>,
+    predicate: Predicate,
+}
+
+/// A file of a [`ScanPlan`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScanFile {
+    /// Relative to the table's root, not encoded.
+    pub path: String,
+    /// As it stands in the log, the name of the file in a [`crate::Transaction`].
+    pub log_path: String,
+    /// Bytes.
+    pub size: u64,
+    /// Milliseconds since 1970.
+    pub modification_time: i64,
+    /// Serialised values in the order of the table's partition columns; `None` is null.
+    pub partition_values: Vec<Option<String>>,
+    /// Rows of the file that are not part of the table.
+    pub deletion_vector: Option<DeletionVectorDescriptor>,
+    /// Rows the file holds, deleted ones included, if its statistics tell.
+    pub num_records: Option<u64>,
+    /// The file's statistics as JSON text.
+    pub stats: Option<String>,
+}
+
+/// What to read, as a value that can be shipped to another machine. Deletion vectors are part of it: without them
+/// deleted rows would come back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScanPlan {
+    /// Where the table lies.
+    pub table_uri: String,
+    /// The version read.
+    pub version: Version,
+    /// The table's schema as Delta's JSON text.
+    pub schema: String,
+    /// The table's partition columns, logical names.
+    pub partition_columns: Vec<String>,
+    /// How logical columns are found in files.
+    pub column_mapping: ColumnMappingMode,
+    /// Files that may hold matching rows.
+    pub files: Vec<ScanFile>,
+    /// Files the version has, pruned ones included.
+    pub files_total: u64,
+}
+
+impl Scan {
+    pub(crate) fn new(snapshot: Arc<Snapshot>) -> Self {
+        Scan { snapshot, columns: None, predicate: Predicate::True }
+    }
+
+    /// Reads only these columns, in this order.
+    pub fn with_columns<S: Into<String>>(mut self, columns: impl IntoIterator<Item = S>) -> Self {
+        self.columns = Some(columns.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Reads only rows for which the predicate is true.
+    pub fn with_predicate(mut self, predicate: Predicate) -> Self {
+        self.predicate = predicate;
+        self
+    }
+
+    /// The files to read: every one that may hold a matching row.
+    ///
+    /// # Errors
+    /// A path in the log that escapes the table, or a predicate on values that its column cannot hold.
+    pub fn plan(&self) -> Result<ScanPlan> {
+        let state = self.snapshot.state();
+        let uri = self.snapshot.table().uri();
+        let mut files = Vec::new();
+        for id in prune::prune(state, &self.predicate).on(uri)? {
+            files.push(scan_file(state, &state.files.get(&id)).on(uri)?);
+        }
+        Ok(ScanPlan {
+            table_uri: uri.to_owned(),
+            version: state.version,
+            schema: state.metadata.schema_string.clone(),
+            partition_columns: state.metadata.partition_columns.clone(),
+            column_mapping: column_mapping_mode(&state.metadata).on(uri)?,
+            files,
+            files_total: state.files.len() as u64,
+        })
+    }
+
+    /// The matching rows as Arrow batches with the table's logical columns.
+    ///
+    /// # Errors
+    /// An unknown column, with the nearest name; a type this build does not read. The stream ends with an error where a
+    /// file is missing or damaged: rows are never left out.
+    pub async fn stream(&self) -> Result<BatchStream> {
+        let state = self.snapshot.state().clone();
+        let table = self.snapshot.table().clone();
+        let arrow = self.snapshot.arrow_schema()?;
+        let projection = self.projection(&arrow)?;
+        let ids = prune::prune(&state, &self.predicate).on(table.uri())?;
+        let predicate = self.predicate.clone();
+        let stream = futures::stream::iter(ids)
+            .map(move |id| {
+                let (table, state) = (table.clone(), state.clone());
+                async move { file_rows(&table, &state, &state.files.get(&id), None).await }.boxed()
+            })
+            .buffered(FILES_AHEAD)
+            .try_flatten()
+            .map(move |batch| {
+                let batch = batch?;
+                let batch = match filter::matching(&predicate, &batch)? {
+                    Some(mask) => filter_record_batch(&batch, &mask)?,
+                    None => batch,
+                };
+                Ok(batch.project(&projection)?)
+            })
+            .try_filter(|batch| std::future::ready(batch.num_rows() > 0));
+        Ok(stream.boxed())
+    }
+
+    fn projection(&self, arrow: &SchemaRef) -> Result<Vec<usize>> {
+        let Some(columns) = &self.columns else { return Ok((0..arrow.fields().len()).collect()) };
+        let mut projection = Vec::with_capacity(columns.len());
+        for name in columns {
+            let position = arrow.fields().iter().position(|f| f.name() == name);
+            let position = position.or_else(|| arrow.fields().iter().position(|f| f.name().eq_ignore_ascii_case(name)));
+            projection.push(position.ok_or_else(|| {
+                let known: Vec<&str> = arrow.fields().iter().map(|f| f.name().as_str()).collect();
+                let hint = nearest(name, known.iter().copied()).map(|n| format!("; did you mean {n}?")).unwrap_or_default();
+                self.snapshot.table().refuse("read", format!("there is no column {name}{hint}"))
+            })?);
+        }
+        Ok(projection)
+    }
+}
+
+/// A live file as a scan reads it.
+fn scan_file(state: &TableState, view: &FileView<'_>) -> floe_table_format::Result<ScanFile> {
+    let mode = column_mapping_mode(&state.metadata)?;
+    let mut partition_values = Vec::with_capacity(state.metadata.partition_columns.len());
+    for name in &state.metadata.partition_columns {
+        let physical = state.schema.field(name).map_or(name.as_str(), |f| f.physical_name_in(mode));
+        partition_values.push(view.partition_value(physical).map(str::to_owned));
+    }
+    Ok(ScanFile {
+        path: DataPath::decode(view.path())?,
+        log_path: view.path().to_owned(),
+        size: u64::try_from(view.size()).unwrap_or(0),
+        modification_time: view.modification_time(),
+        partition_values,
+        deletion_vector: view.deletion_vector(),
+        num_records: view.num_records(),
+        stats: view.stats_json().map(|s| s.into_owned()),
+    })
+}
+
+/// The rows of a live file with the table's logical columns; `without` replaces the file's own deletion vector.
+pub(crate) async fn file_rows(
+    table: &Table,
+    state: &Arc<TableState>,
+    view: &FileView<'_>,
+    without: Option<&RowSet>,
+) -> Result<BatchStream> {
+    let uri = table.uri();
+    let loaded;
+    let gone = match (without, view.deletion_vector()) {
+        (Some(rows), _) => Some(rows),
+        (None, Some(descriptor)) => {
+            loaded = deletion_vectors::load(&table.0.data, &descriptor).await.on(uri)?;
+            Some(&loaded)
+        }
+        (None, None) => None,
+    };
+    let shape = FileShape::of(state).on(uri)?;
+    let relative = DataPath::decode(view.path()).on(uri)?;
+    let rows = raw_file_rows(table, &relative, view.size(), shape.file_schema.clone(), gone).await?;
+    let mode = column_mapping_mode(&state.metadata).on(uri)?;
+    let mut constants: Vec<Option<ArrayRef>> = Vec::new();
+    for field in &state.schema.fields {
+        let constant = match (state.metadata.partition_columns.contains(&field.name), &field.data_type) {
+            (true, DataType::Primitive(primitive)) => {
+                let value = view.partition_value(field.physical_name_in(mode));
+                Some(partition_array(std::iter::once(value), primitive).on(uri)?)
+            }
+            _ => None,
+        };
+        constants.push(constant);
+    }
+    Ok(rows.map(move |batch| shape.assemble(batch?, &constants)).boxed())
+}
+
+/// How a table's rows lie in its files.
+struct FileShape {
+    logical: SchemaRef,
+    file_schema: SchemaRef,
+}
+
+impl FileShape {
+    fn of(state: &TableState) -> floe_table_format::Result<Self> {
+        let mode: ColumnMappingMode = column_mapping_mode(&state.metadata)?;
+        let physical = state.schema.to_physical_arrow(mode)?;
+        let schema: &StructType = &state.schema;
+        let fields: Vec<FieldRef> = schema
+            .fields
+            .iter()
+            .zip(physical.fields())
+            .filter(|(field, _)| !state.metadata.partition_columns.contains(&field.name))
+            .map(|(_, physical)| Arc::new(physical.as_ref().clone().with_nullable(true)))
+            .collect();
+        Ok(FileShape { logical: schema.to_arrow()?, file_schema: Arc::new(Schema::new(fields)) })
+    }
+
+    fn assemble(&self, batch: RecordBatch, constants: &[Option<ArrayRef>]) -> Result<RecordBatch> {
+        let mut stored = batch.columns().iter();
+        let mut columns = Vec::with_capacity(constants.len());
+        let mut fields: Vec<Field> = Vec::with_capacity(constants.len());
+        for (field, constant) in self.logical.fields().iter().zip(constants) {
+            let column = match constant {
+                Some(value) => {
+                    let rows = arrow::array::UInt32Array::from(vec![0; batch.num_rows()]);
+                    arrow::compute::take(value, &rows, None)?
+                }
+                None => relabel(stored.next().expect("a file column for every column that is no partition"), field.data_type()),
+            };
+            columns.push(column);
+            fields.push(field.as_ref().clone().with_nullable(true));
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        Ok(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?)
+    }
+}
+
+/// The array under the names of `target`: nested fields carry physical names in the file and logical ones in the table.
+fn relabel(array: &ArrayRef, target: &ArrowType) -> ArrayRef {
+    if array.data_type() == target {
+        return array.clone();
+    }
+    let data = array.to_data();
+    let children: Vec<ArrowType> = match target {
+        ArrowType::Struct(fields) => fields.iter().map(|f| f.data_type().clone()).collect(),
+        ArrowType::List(field) | ArrowType::LargeList(field) | ArrowType::Map(field, _) => vec![field.data_type().clone()],
+        _ => return array.clone(),
+    };
+    if children.len() != data.child_data().len() {
+        return array.clone();
+    }
+    let children: Vec<_> = data
+        .child_data()
+        .iter()
+        .zip(&children)
+        .map(|(child, target)| relabel(&make_array(child.clone()), target).to_data())
+        .collect();
+    match data.clone().into_builder().data_type(target.clone()).child_data(children).build() {
+        Ok(data) => make_array(data),
+        Err(_) => array.clone(),
+    }
+}

@@ -1,0 +1,404 @@
+//! Writing rows into data files that no version refers to yet.
+//!
+//! Rows stream through: they are brought into the table's shape, checked, split by partition and written to one file a
+//! partition at a time, statistics collected on the way. Memory is bounded by the open files, not by the input. Small inputs
+//! use one writer and make one file; from [`PARALLEL_BYTES`] on, every core encodes a file of its own.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow::array::{Array, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::row::{RowConverter, SortField};
+use floe_storage::{DataFileWriter, WriterSettings};
+use floe_table_format::feature::column_mapping_mode;
+use floe_table_format::schema::ColumnMappingMode;
+use floe_table_format::stats::StatsCollector;
+use floe_table_format::{Add, DataType, Metadata, PrimitiveType, Scalar, StructType, TableProperties, path};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use crate::checks::Constraints;
+use crate::conform::conform;
+use crate::error::{OnTable, Result, TableError};
+use crate::table::Table;
+
+/// Rows to be written. An error in the stream ends the write, and nothing is committed.
+pub type BatchStream = BoxStream<'static, Result<RecordBatch>>;
+
+/// From this much input on, several files are written at once.
+const PARALLEL_BYTES: usize = 48 << 20;
+/// At most this many partitions have an open file; beyond it the largest is finished.
+const OPEN_FILES_MAX: usize = 128;
+/// Bytes that one worker's open files may hold before the largest is finished.
+const OPEN_BYTES_MAX: u64 = 192 << 20;
+
+/// Files that were written and are not part of any version yet.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct StagedRows {
+    /// Rows in these files.
+    pub rows: u64,
+    /// Bytes of these files.
+    pub bytes: u64,
+    /// One `add` a file.
+    pub(crate) adds: Vec<Add>,
+}
+
+impl StagedRows {
+    /// How many files were written.
+    pub fn files(&self) -> u64 {
+        self.adds.len() as u64
+    }
+
+    fn absorb(&mut self, other: StagedRows) {
+        self.rows += other.rows;
+        self.bytes += other.bytes;
+        self.adds.extend(other.adds);
+    }
+}
+
+/// What files of a table must look like.
+pub(crate) struct WriteTarget {
+    pub(crate) schema: StructType,
+    pub(crate) arrow: SchemaRef,
+    file_schema: SchemaRef,
+    file_columns: Vec<usize>,
+    partition_columns: Vec<PartitionColumn>,
+    properties: TableProperties,
+    mode: ColumnMappingMode,
+    constraints: Constraints,
+}
+
+struct PartitionColumn {
+    index: usize,
+    physical_name: String,
+    data_type: PrimitiveType,
+}
+
+impl WriteTarget {
+    /// The target that this metadata describes.
+    pub(crate) fn new(table: &Table, metadata: &Metadata) -> Result<Self> {
+        let uri = table.uri();
+        let schema = StructType::parse(&metadata.schema_string).on(uri)?;
+        let properties = TableProperties::parse(&metadata.configuration).on(uri)?;
+        let mode = column_mapping_mode(metadata).on(uri)?;
+        let arrow = schema.to_arrow().on(uri)?;
+        let physical = schema.to_physical_arrow(mode).on(uri)?;
+        let mut partition_columns = Vec::new();
+        for name in &metadata.partition_columns {
+            let index = schema.fields.iter().position(|f| f.name == *name);
+            let index = index.ok_or_else(|| table.refuse("write", format!("partition column {name} is not in the schema")))?;
+            let field = &schema.fields[index];
+            let DataType::Primitive(data_type) = field.data_type else {
+                return Err(table.refuse("write", format!("partition column {name} has a nested type")));
+            };
+            let physical_name = physical.field(index).name().clone();
+            partition_columns.push(PartitionColumn { index, physical_name, data_type });
+        }
+        let file_columns: Vec<usize> =
+            (0..schema.fields.len()).filter(|i| partition_columns.iter().all(|p| p.index != *i)).collect();
+        // Whether a column may be null is the table's rule, enforced before writing; files allow null, as Spark's do,
+        // so that a constraint can be dropped without rewriting them.
+        let file_schema = Arc::new(Schema::new(
+            file_columns.iter().map(|i| physical.field(*i).clone().with_nullable(true)).collect::<Vec<_>>(),
+        ));
+        let constraints =
+            Constraints::compile(uri, &schema, &properties.constraints, table.0.row_checks.as_ref())?;
+        Ok(WriteTarget { schema, arrow, file_schema, file_columns, partition_columns, properties, mode, constraints })
+    }
+}
+
+/// Writes rows for `target`; `data_change` says whether they are new rows of the table or kept ones.
+///
+/// # Errors
+/// The first row that does not fit or breaks a constraint, or whatever storage meets. Files written so far are deleted.
+pub(crate) async fn stage(
+    table: &Table,
+    target: Arc<WriteTarget>,
+    mut rows: BatchStream,
+    data_change: bool,
+) -> Result<StagedRows> {
+    let mut worker = Worker::new(table.clone(), target.clone(), data_change);
+    let mut seen_bytes = 0usize;
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    while let Some(batch) = rows.next().await {
+        let written = match batch {
+            Ok(batch) => {
+                seen_bytes += batch_bytes(&batch);
+                worker.write(&batch).await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            worker.abandon().await;
+            return Err(error);
+        }
+        if cores > 1 && seen_bytes >= PARALLEL_BYTES {
+            return stage_parallel(table, target, worker, rows, data_change, cores.min(8)).await;
+        }
+    }
+    worker.finish_or_abandon().await
+}
+
+async fn stage_parallel(
+    table: &Table,
+    target: Arc<WriteTarget>,
+    first: Worker,
+    mut rows: BatchStream,
+    data_change: bool,
+    workers: usize,
+) -> Result<StagedRows> {
+    let (sender, receiver) = mpsc::channel::<RecordBatch>(workers);
+    let receiver = Arc::new(Mutex::new(receiver));
+    // A channel that closes without this mark means the caller is gone: then nothing is finished.
+    let complete = Arc::new(AtomicBool::new(false));
+    let mut results = Vec::new();
+    let mut pending = vec![first];
+    pending.extend((1..workers).map(|_| Worker::new(table.clone(), target.clone(), data_change)));
+    for mut worker in pending {
+        let (receiver, complete) = (receiver.clone(), complete.clone());
+        let (done, result) = oneshot::channel();
+        table.0.env.spawn(Box::pin(async move {
+            let outcome = loop {
+                let next = receiver.lock().await.recv().await;
+                match next {
+                    Some(batch) => {
+                        if let Err(error) = worker.write(&batch).await {
+                            worker.abandon().await;
+                            break Err(error);
+                        }
+                    }
+                    None if complete.load(Ordering::Acquire) => break worker.finish_or_abandon().await,
+                    None => {
+                        worker.abandon().await;
+                        return;
+                    }
+                }
+            };
+            // The receiver may have been dropped with its caller; then there is nobody to tell.
+            let _ = done.send(outcome);
+        }));
+        results.push(result);
+    }
+    drop(receiver);
+    let mut failure = None;
+    while let Some(batch) = rows.next().await {
+        match batch {
+            // All workers have failed: their errors are below.
+            Ok(batch) => {
+                if sender.send(batch).await.is_err() {
+                    break;
+                }
+            }
+            Err(error) => {
+                failure = Some(error);
+                break;
+            }
+        }
+    }
+    complete.store(failure.is_none(), Ordering::Release);
+    drop(sender);
+    let mut staged = StagedRows::default();
+    for result in results {
+        match result.await {
+            Ok(Ok(part)) => staged.absorb(part),
+            Ok(Err(error)) => failure = failure.or(Some(error)),
+            Err(_) => {}
+        }
+    }
+    match failure {
+        None => Ok(staged),
+        Some(error) => {
+            discard(table, &staged.adds).await;
+            Err(error)
+        }
+    }
+}
+
+/// Deletes staged files that will not be committed. Best effort: vacuum collects what remains.
+pub(crate) async fn discard(table: &Table, adds: &[Add]) {
+    let paths: Vec<String> = adds.iter().filter_map(|add| path::DataPath::decode(&add.path).ok()).collect();
+    if !paths.is_empty() {
+        let _ = table.0.data.delete_many(paths).await;
+    }
+}
+
+struct Worker {
+    table: Table,
+    target: Arc<WriteTarget>,
+    data_change: bool,
+    open: HashMap<Vec<Option<String>>, OpenFile>,
+    staged: StagedRows,
+}
+
+struct OpenFile {
+    writer: DataFileWriter,
+    stats: StatsCollector,
+    relative: String,
+}
+
+impl Worker {
+    fn new(table: Table, target: Arc<WriteTarget>, data_change: bool) -> Self {
+        Worker { table, target, data_change, open: HashMap::new(), staged: StagedRows::default() }
+    }
+
+    async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let batch = conform(self.table.uri(), batch, &self.target.arrow)?;
+        self.target.constraints.enforce(&batch)?;
+        if self.target.partition_columns.is_empty() {
+            return self.write_partition(Vec::new(), batch).await;
+        }
+        for (values, part) in self.split(&batch)? {
+            self.write_partition(values, part).await?;
+        }
+        Ok(())
+    }
+
+    /// The batch cut by partition values, in order of first appearance.
+    fn split(&self, batch: &RecordBatch) -> Result<Vec<(Vec<Option<String>>, RecordBatch)>> {
+        let columns = &self.target.partition_columns;
+        let arrays: Vec<_> = columns.iter().map(|c| batch.column(c.index).clone()).collect();
+        let converter = RowConverter::new(arrays.iter().map(|a| SortField::new(a.data_type().clone())).collect())?;
+        let keys = converter.convert_columns(&arrays)?;
+        let mut groups: Vec<Vec<u32>> = Vec::new();
+        let mut group_of: HashMap<&[u8], usize> = HashMap::new();
+        for row in 0..batch.num_rows() {
+            let group = *group_of.entry(keys.row(row).data()).or_insert_with(|| {
+                groups.push(Vec::new());
+                groups.len() - 1
+            });
+            groups[group].push(row as u32);
+        }
+        let mut parts = Vec::with_capacity(groups.len());
+        for rows in groups {
+            let first = rows[0] as usize;
+            let mut values = Vec::with_capacity(columns.len());
+            for (column, array) in columns.iter().zip(&arrays) {
+                let scalar = Scalar::from_array(array.as_ref(), first).on(self.table.uri())?;
+                values.push(scalar.to_partition_value(&column.data_type));
+            }
+            let part = match rows.len() == batch.num_rows() {
+                true => batch.clone(),
+                false => take_record_batch(batch, &UInt32Array::from(rows))?,
+            };
+            parts.push((values, part));
+        }
+        Ok(parts)
+    }
+
+    async fn write_partition(&mut self, values: Vec<Option<String>>, batch: RecordBatch) -> Result<()> {
+        let columns: Vec<_> = self.target.file_columns.iter().map(|i| batch.column(*i).clone()).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let batch = RecordBatch::try_new_with_options(self.target.file_schema.clone(), columns, &options)?;
+        if !self.open.contains_key(&values) {
+            if self.open.len() >= OPEN_FILES_MAX {
+                self.finish_largest().await?;
+            }
+            let file = self.start_file(&values)?;
+            self.open.insert(values.clone(), file);
+        }
+        let file = self.open.get_mut(&values).expect("the file was opened just above");
+        file.stats.update(&batch).on(self.table.uri())?;
+        file.writer.write(&batch).await.on(self.table.uri())?;
+        if file.writer.in_progress_bytes() >= self.target.properties.target_file_size {
+            self.finish_file(&values).await?;
+        }
+        if self.open.len() > 1 && self.open.values().map(|f| f.writer.in_progress_bytes()).sum::<u64>() > OPEN_BYTES_MAX {
+            self.finish_largest().await?;
+        }
+        Ok(())
+    }
+
+    fn start_file(&self, values: &[Option<String>]) -> Result<OpenFile> {
+        let name = format!("part-00000-{}-c000.zstd.parquet", self.table.0.env.uuid());
+        let columns: Vec<(String, Option<&str>)> = self
+            .target
+            .partition_columns
+            .iter()
+            .zip(values)
+            .map(|(c, v)| (c.physical_name.clone(), v.as_deref()))
+            .collect();
+        let relative = match columns.is_empty() {
+            true => name,
+            false => format!("{}/{name}", path::partition_directory(&columns)),
+        };
+        let settings = WriterSettings::default();
+        let writer = DataFileWriter::new(&self.table.0.data, &relative, self.target.file_schema.clone(), settings);
+        let writer = writer.on(self.table.uri())?;
+        let partitions: Vec<String> =
+            self.target.partition_columns.iter().map(|c| self.target.schema.fields[c.index].name.clone()).collect();
+        let stats = StatsCollector::new(&self.target.schema, &partitions, self.target.mode, &self.target.properties)
+            .on(self.table.uri())?;
+        Ok(OpenFile { writer, stats, relative })
+    }
+
+    async fn finish_file(&mut self, values: &Vec<Option<String>>) -> Result<()> {
+        let Some(file) = self.open.remove(values) else { return Ok(()) };
+        let written = file.writer.finish().await.on(self.table.uri())?;
+        let stats = file.stats.finish();
+        debug_assert_eq!(stats.num_records, written.rows, "every row written was counted");
+        let partition_values = self
+            .target
+            .partition_columns
+            .iter()
+            .zip(values)
+            .map(|(column, value)| (column.physical_name.clone(), value.clone()))
+            .collect();
+        self.staged.rows += written.rows;
+        self.staged.bytes += written.size;
+        self.staged.adds.push(Add {
+            path: path::DataPath::encode(&file.relative),
+            partition_values,
+            size: i64::try_from(written.size).unwrap_or(i64::MAX),
+            modification_time: self.table.0.env.now().0,
+            data_change: self.data_change,
+            stats: Some(stats.json),
+            ..Add::default()
+        });
+        Ok(())
+    }
+
+    async fn finish_largest(&mut self) -> Result<()> {
+        let largest = self.open.iter().max_by_key(|(_, f)| f.writer.in_progress_bytes()).map(|(v, _)| v.clone());
+        match largest {
+            Some(values) => self.finish_file(&values).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn finish_or_abandon(mut self) -> Result<StagedRows> {
+        let mut keys: Vec<Vec<Option<String>>> = self.open.keys().cloned().collect();
+        keys.sort();
+        for values in keys {
+            if let Err(error) = self.finish_file(&values).await {
+                self.abandon().await;
+                return Err(error);
+            }
+        }
+        Ok(self.staged)
+    }
+
+    /// Gives up: open uploads are aborted, finished files deleted.
+    async fn abandon(self) {
+        for (_, file) in self.open {
+            file.writer.abort().await;
+        }
+        discard(&self.table, &self.staged.adds).await;
+    }
+}
+
+/// Bytes that the rows of a batch take, not those of the buffers it shares with others.
+fn batch_bytes(batch: &RecordBatch) -> usize {
+    batch.columns().iter().map(|c| c.to_data().get_slice_memory_size().unwrap_or_else(|_| c.get_array_memory_size())).sum()
+}
+
+/// Rows held in memory as a stream.
+pub(crate) fn stream_of(batches: Vec<RecordBatch>) -> BatchStream {
+    futures::stream::iter(batches.into_iter().map(Ok::<_, TableError>)).boxed()
+}

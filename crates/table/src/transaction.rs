@@ -1,0 +1,444 @@
+//! What shall change, collected until it is committed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use floe_storage::{ReadOptions, deletion_vectors, read_data_file};
+use floe_table_format::conflict::{Rule, Why};
+use floe_table_format::path::DataPath;
+use floe_table_format::{
+    Add, ChangeSet, DomainMetadata, FileView, IsolationLevel, Metadata, Operation, Predicate, Protocol, ReadSet, Remove,
+    RowSet, TableState, Txn, Version, feature, stats,
+};
+use futures::{StreamExt, TryStreamExt};
+
+use crate::commit::{self, CommitOutcome, CommitReport};
+use crate::error::{OnTable, Result};
+use crate::snapshot::Snapshot;
+use crate::stage::{BatchStream, StagedRows, WriteTarget, discard, stage};
+use crate::table::Table;
+
+/// A change of a table in the making, on the snapshot it was begun at.
+///
+/// Rows are staged as files at once; nothing is part of the table before [`Transaction::commit`]. A transaction that is
+/// dropped leaves at most files that no version refers to, which vacuum collects.
+pub struct Transaction {
+    table: Table,
+    base: Option<Arc<TableState>>,
+    change: ChangeSet,
+    read: ReadSet,
+    deleted: BTreeMap<String, RowSet>,
+    rows_staged: u64,
+    rows_removed: u64,
+    target: Option<Arc<WriteTarget>>,
+}
+
+impl std::fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transaction")
+            .field("table", &self.table.uri())
+            .field("base", &self.base.as_ref().map(|b| b.version))
+            .field("operation", &self.change.operation.name)
+            .field("adds", &self.change.adds.len())
+            .field("removes", &self.change.removes.len())
+            .field("deleted", &self.deleted.len())
+            .finish()
+    }
+}
+
+impl Table {
+    /// Begins a change on the newest version this handle knows; a change of rows wants [`Table::begin_at`] with the snapshot
+    /// that was read.
+    ///
+    /// # Errors
+    /// Whatever reading the log meets, if no version is known yet; `UnsupportedFeature` if the table is not writable.
+    pub async fn begin(&self, operation: Operation) -> Result<Transaction> {
+        let snapshot = self.cached_snapshot().await?;
+        self.begin_at(&snapshot, operation)
+    }
+
+    /// Begins a change on a snapshot of this table.
+    ///
+    /// # Errors
+    /// `UnsupportedFeature` if the table is not writable by this build.
+    pub fn begin_at(&self, snapshot: &Snapshot, operation: Operation) -> Result<Transaction> {
+        let state = snapshot.state().clone();
+        feature::check_writable(&state.protocol, &state.metadata, &state.schema).on(self.uri())?;
+        let read = ReadSet { version: Some(state.version), isolation: isolation_of(&state), ..ReadSet::default() };
+        Ok(Transaction::new(self.clone(), Some(state), ChangeSet::new(operation), read))
+    }
+}
+
+fn isolation_of(state: &TableState) -> IsolationLevel {
+    state.properties.isolation_level
+}
+
+impl Transaction {
+    pub(crate) fn new(table: Table, base: Option<Arc<TableState>>, change: ChangeSet, read: ReadSet) -> Self {
+        Transaction {
+            table,
+            base,
+            change,
+            read,
+            deleted: BTreeMap::new(),
+            rows_staged: 0,
+            rows_removed: 0,
+            target: None,
+        }
+    }
+
+    /// The table that changes.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// The state the change was begun on; none for a table in the making.
+    pub fn base(&self) -> Option<&Arc<TableState>> {
+        self.base.as_ref()
+    }
+
+    /// The version the change was begun on; none for a table in the making.
+    pub fn read_version(&self) -> Option<Version> {
+        self.base.as_ref().map(|b| b.version)
+    }
+
+    /// The verb with its parameters and counts, as it will stand in the history.
+    pub fn operation(&self) -> &Operation {
+        &self.change.operation
+    }
+
+    /// The verb with its parameters and counts, to complete.
+    pub fn operation_mut(&mut self) -> &mut Operation {
+        &mut self.change.operation
+    }
+
+    pub(crate) fn read_set(&self) -> &ReadSet {
+        &self.read
+    }
+
+    pub(crate) fn change_mut(&mut self) -> &mut ChangeSet {
+        &mut self.change
+    }
+
+    /// Registers that the rows matching a predicate were read: a commit that adds such rows meanwhile is a conflict.
+    pub fn read_predicate(&mut self, predicate: Predicate) {
+        match predicate {
+            Predicate::True | Predicate::Unknown => self.read.whole_table = true,
+            predicate => self.read.predicates.push(predicate),
+        }
+    }
+
+    /// Registers that the whole table was read.
+    pub fn read_whole_table(&mut self) {
+        self.read.whole_table = true;
+    }
+
+    /// Registers that rows of a file were read; `path` as in [`FileView::path`].
+    pub fn read_file(&mut self, path: &str) {
+        self.read.files.insert(path.to_owned());
+    }
+
+    /// Sets how strict the conflict rules are; the table's own level by default.
+    pub fn set_isolation(&mut self, isolation: IsolationLevel) {
+        self.read.isolation = isolation;
+    }
+
+    /// Records an application's progress in this commit, and refuses to run beside another commit of that application.
+    pub fn record_app_progress(&mut self, app_id: &str, version: i64) {
+        self.read.app_ids.insert(app_id.to_owned());
+        let last_updated = Some(self.table.0.env.now().0);
+        self.change.txns.push(Txn { app_id: app_id.to_owned(), version, last_updated });
+    }
+
+    /// How far an application had written at the snapshot this change began on.
+    pub fn app_progress(&self, app_id: &str) -> Option<i64> {
+        self.base.as_ref().and_then(|b| b.txns.get(app_id)).map(|t| t.version)
+    }
+
+    /// Sets or removes a domain's configuration.
+    pub fn set_domain(&mut self, domain: DomainMetadata) {
+        self.change.domains.push(domain);
+    }
+
+    pub(crate) fn set_metadata(&mut self, metadata: Metadata) {
+        self.change.metadata = Some(metadata);
+        self.target = None;
+    }
+
+    pub(crate) fn set_protocol(&mut self, protocol: Protocol) {
+        self.change.protocol = Some(protocol);
+    }
+
+    /// Writes new rows of the table into files; they become part of it with the commit.
+    ///
+    /// The rows are matched to the table's columns by name; a column they lack becomes null.
+    ///
+    /// # Errors
+    /// [`crate::TableError::ConstraintViolation`] or [`crate::TableError::SchemaMismatch`] for rows that do not fit; an error of the stream;
+    /// storage. Files written so far are deleted then.
+    pub async fn stage_rows(&mut self, rows: BatchStream) -> Result<u64> {
+        let staged = self.stage(rows, true).await?;
+        self.rows_staged += staged.rows;
+        Ok(staged.rows)
+    }
+
+    /// Writes rows that the table has already, in another layout.
+    pub(crate) async fn stage_kept_rows(&mut self, rows: BatchStream) -> Result<StagedRows> {
+        self.stage(rows, false).await
+    }
+
+    async fn stage(&mut self, rows: BatchStream, data_change: bool) -> Result<StagedRows> {
+        let target = self.write_target()?;
+        let staged = stage(&self.table, target, rows, data_change).await?;
+        self.change.adds.extend(staged.adds.iter().cloned());
+        Ok(staged)
+    }
+
+    /// What files of this change must look like.
+    pub(crate) fn write_target(&mut self) -> Result<Arc<WriteTarget>> {
+        if let Some(target) = &self.target {
+            return Ok(target.clone());
+        }
+        let metadata = self.change.metadata.as_ref().or(self.base.as_ref().map(|b| &b.metadata));
+        let metadata = metadata.ok_or_else(|| self.table.refuse("write", "the table has no metadata yet"))?;
+        let target = Arc::new(WriteTarget::new(&self.table, metadata)?);
+        self.target = Some(target.clone());
+        Ok(target)
+    }
+
+    /// Takes rows out of the table: positions in the file at `path` (as in [`FileView::path`]), counted from 0 over all
+    /// rows the file holds.
+    pub fn delete_rows(&mut self, path: &str, rows: RowSet) {
+        self.read.files.insert(path.to_owned());
+        match self.deleted.get_mut(path) {
+            Some(known) => *known = known.union(&rows),
+            None => drop(self.deleted.insert(path.to_owned(), rows)),
+        }
+    }
+
+    /// Takes a whole file out of the table.
+    ///
+    /// # Errors
+    /// [`crate::TableError::InvalidRequest`] if no such file is live.
+    pub fn remove_file(&mut self, path: &str) -> Result<()> {
+        let base = self.base.clone();
+        let view = base.as_ref().and_then(|b| b.files.find(path));
+        let view = view.ok_or_else(|| self.table.refuse("remove a file", format!("{path} is not a live file")))?;
+        self.rows_removed += live_rows(&view).unwrap_or(0);
+        self.remove_view(&view, true);
+        Ok(())
+    }
+
+    pub(crate) fn remove_view(&mut self, view: &FileView<'_>, data_change: bool) {
+        self.read.files.insert(view.path().to_owned());
+        self.change.removes.push(remove_of(view, self.table.0.env.now().0, data_change));
+    }
+
+    /// Commits. A conflict is a value: see [`CommitOutcome`].
+    ///
+    /// # Errors
+    /// [`crate::TableError::CommitOutcomeUnknown`] if the store did not tell what became of it, [`crate::TableError::TooManyAttempts`], a rule
+    /// of the protocol, storage.
+    pub async fn commit(self) -> Result<CommitOutcome> {
+        commit::commit(self).await
+    }
+
+    /// Deletes the files this change staged. For a change that will not be committed.
+    pub async fn roll_back(self) {
+        discard(&self.table, &self.change.adds).await;
+    }
+
+    /// Whether committing would change anything.
+    pub fn is_empty(&self) -> bool {
+        self.change.is_empty() && self.deleted.is_empty()
+    }
+
+    /// The change as it reads on `base`, deleted rows turned into deletion vectors or rewritten files.
+    pub(crate) async fn prepare(&mut self, base: Option<&Arc<TableState>>) -> Result<Prepared> {
+        let uri = self.table.uri().to_owned();
+        let mut change = self.change.clone();
+        let mut rows_removed = self.rows_removed;
+        let now = self.table.0.env.now().0;
+        let mut vectors: Vec<(Add, RowSet)> = Vec::new();
+        if let Some(base) = base {
+            let with_vectors = deletion_vectors_allowed(base, change.metadata.as_ref());
+            let deleted: Vec<(String, RowSet)> = self.deleted.iter().map(|(p, r)| (p.clone(), r.clone())).collect();
+            for (path, rows) in deleted {
+                if rows.is_empty() {
+                    continue;
+                }
+                let view = base.files.find(&path);
+                let view = view.ok_or_else(|| self.table.refuse("delete rows", format!("{path} is not a live file")))?;
+                let gone = self.rows_gone(&view).await?;
+                let total = self.total_rows(&view).await?;
+                if let Some(beyond) = rows.max().filter(|max| *max >= total) {
+                    let what = format!("row {beyond} is beyond the {total} rows of {path}");
+                    return Err(self.table.refuse("delete rows", what));
+                }
+                let all = gone.union(&rows);
+                rows_removed += all.len() - gone.len();
+                change.removes.push(remove_of(&view, now, true));
+                if all.len() == total {
+                    continue;
+                }
+                if with_vectors {
+                    let mut add = view.to_add();
+                    add.data_change = true;
+                    add.stats = Some(match &add.stats {
+                        Some(json) => stats::widen(json, total),
+                        // A deletion vector needs the row count; nothing else is known of such a file.
+                        None => stats::only_row_count(total),
+                    });
+                    vectors.push((add, all));
+                } else {
+                    let kept = self.read_file_rows(&view, Some(&all)).await?;
+                    let target = self.write_target()?;
+                    change.adds.extend(stage(&self.table, target, kept, true).await?.adds);
+                }
+            }
+        }
+        if !vectors.is_empty() {
+            let sets: Vec<RowSet> = vectors.iter().map(|(_, rows)| rows.clone()).collect();
+            let written = deletion_vectors::write_file(&self.table.0.data, &self.table.0.env, &sets).await.on(&uri)?;
+            for ((mut add, _), descriptor) in vectors.into_iter().zip(written) {
+                add.deletion_vector = Some(descriptor);
+                change.adds.push(add);
+            }
+        }
+        let prepared = Prepared { rows_added: self.rows_staged, rows_removed, change };
+        Ok(prepared.with_metrics())
+    }
+
+    /// The first of our deleted rows that `base` has lost already.
+    pub(crate) async fn first_row_gone(&self, base: &TableState) -> Result<Option<Why>> {
+        for (path, rows) in &self.deleted {
+            let conflict = |rule| Some(Why { version: base.version, file: Some(path.clone()), rule });
+            let Some(view) = base.files.find(path) else { return Ok(conflict(Rule::ConcurrentDeleteDelete)) };
+            if !self.rows_gone(&view).await?.is_disjoint(rows) {
+                return Ok(conflict(Rule::ConcurrentDeleteDelete));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn rows_gone(&self, view: &FileView<'_>) -> Result<RowSet> {
+        match view.deletion_vector() {
+            None => Ok(RowSet::new()),
+            Some(descriptor) => deletion_vectors::load(&self.table.0.data, &descriptor).await.on(self.table.uri()),
+        }
+    }
+
+    async fn total_rows(&self, view: &FileView<'_>) -> Result<u64> {
+        match view.num_records() {
+            Some(rows) => Ok(rows),
+            None => {
+                let relative = DataPath::decode(view.path()).on(self.table.uri())?;
+                let nothing = Arc::new(arrow::datatypes::Schema::empty());
+                let batches = raw_file_rows(&self.table, &relative, view.size(), nothing, None).await?;
+                batches.try_fold(0, |rows, batch| std::future::ready(Ok(rows + batch.num_rows() as u64))).await
+            }
+        }
+    }
+
+    /// The rows of a file with the table's logical columns, partition values filled in.
+    async fn read_file_rows(&self, view: &FileView<'_>, without: Option<&RowSet>) -> Result<BatchStream> {
+        let base = self.base.as_ref().ok_or_else(|| self.table.refuse("read", "the table has no version yet"))?;
+        crate::scan::file_rows(&self.table, base, view, without).await
+    }
+}
+
+/// A change in its final form for one base.
+pub(crate) struct Prepared {
+    pub(crate) change: ChangeSet,
+    rows_added: u64,
+    rows_removed: u64,
+}
+
+impl Prepared {
+    /// Fills in the counts of the history that every operation shares, where the verb gave none.
+    fn with_metrics(mut self) -> Self {
+        let bytes = |sizes: &mut dyn Iterator<Item = i64>| sizes.map(|s| s.max(0) as u64).sum::<u64>();
+        let vectors = self.change.adds.iter().filter(|a| a.deletion_vector.is_some()).count() as u64;
+        let new_files = self.change.adds.len() as u64 - vectors;
+        let added_bytes = bytes(&mut self.change.adds.iter().filter(|a| a.deletion_vector.is_none()).map(|a| a.size));
+        let counts = [
+            ("numFiles", new_files),
+            ("numAddedFiles", new_files),
+            ("numRemovedFiles", (self.change.removes.len() as u64).saturating_sub(vectors)),
+            ("numDeletionVectorsAdded", vectors),
+            ("numOutputRows", self.rows_added),
+            ("numDeletedRows", self.rows_removed),
+            ("numOutputBytes", added_bytes),
+        ];
+        for (name, value) in counts {
+            if value > 0 {
+                self.change.operation.metrics.entry(name.into()).or_insert(value);
+            }
+        }
+        self
+    }
+
+    pub(crate) fn report(&self, version: Version, token: String, attempts: u32) -> CommitReport {
+        CommitReport {
+            version,
+            token,
+            attempts,
+            files_added: self.change.adds.iter().filter(|a| a.deletion_vector.is_none()).count() as u64,
+            files_removed: self.change.removes.len() as u64,
+            rows_added: self.rows_added,
+            rows_removed: self.rows_removed,
+        }
+    }
+}
+
+fn deletion_vectors_allowed(base: &TableState, new_metadata: Option<&Metadata>) -> bool {
+    let enabled = match new_metadata {
+        Some(metadata) => metadata.configuration.get("delta.enableDeletionVectors").is_some_and(|v| v == "true"),
+        None => base.properties.enable_deletion_vectors,
+    };
+    enabled && feature::has_feature(&base.protocol, &feature::Feature::DeletionVectors)
+}
+
+/// Rows of a file that are part of the table, if its statistics tell.
+pub(crate) fn live_rows(view: &FileView<'_>) -> Option<u64> {
+    let gone = view.deletion_vector().map_or(0, |d| d.cardinality.max(0) as u64);
+    view.num_records().map(|rows| rows.saturating_sub(gone))
+}
+
+/// The `remove` that takes back a live file.
+pub(crate) fn remove_of(view: &FileView<'_>, now_ms: i64, data_change: bool) -> Remove {
+    let add = view.to_add();
+    Remove {
+        path: add.path,
+        deletion_timestamp: Some(now_ms),
+        data_change,
+        extended_file_metadata: Some(true),
+        partition_values: Some(add.partition_values),
+        size: Some(add.size),
+        stats: add.stats,
+        tags: add.tags,
+        deletion_vector: add.deletion_vector,
+        base_row_id: add.base_row_id,
+        default_row_commit_version: add.default_row_commit_version,
+    }
+}
+
+/// Rows of one stored file, streamed: shared by scans and rewrites.
+pub(crate) async fn raw_file_rows(
+    table: &Table,
+    relative: &str,
+    size: i64,
+    schema: arrow::datatypes::SchemaRef,
+    without: Option<&RowSet>,
+) -> Result<BatchStream> {
+    let uri = table.uri().to_owned();
+    let mut options = ReadOptions::new(schema);
+    if let Ok(size) = u64::try_from(size) {
+        options = options.with_size(size);
+    }
+    if let Some(rows) = without {
+        options = options.with_deleted(rows);
+    }
+    let stream = read_data_file(&table.0.data, relative, options).await.on(&uri)?;
+    Ok(stream.map_err(move |e| Err::<(), _>(e).on(&uri).expect_err("mapped from an error")).boxed())
+}

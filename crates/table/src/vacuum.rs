@@ -1,0 +1,85 @@
+//! Deleting files that no version inside the retention reaches.
+
+use std::collections::HashSet;
+
+use floe_table_format::plan::vacuum::{ListedFile, plan_vacuum, referenced_paths, required_paths};
+use futures::TryStreamExt;
+
+use crate::error::{OnTable, Result};
+use crate::table::Table;
+
+/// Settings of [`Table::vacuum`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct VacuumOptions {
+    /// How long a file stays after it was removed or left behind; the table's `delta.deletedFileRetentionDuration` by
+    /// default, seven days where that is not set.
+    pub retention_ms: Option<i64>,
+    /// Only tells what would be deleted.
+    pub dry_run: bool,
+    /// Accepts a retention below the table's own. Readers of older versions and writers that have not committed yet
+    /// may lose their files then.
+    pub force: bool,
+}
+
+/// What a vacuum did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VacuumReport {
+    /// Files deleted, or to be deleted in a dry run; relative to the table.
+    pub files: Vec<String>,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files the store would not delete, with its reason.
+    pub failed: Vec<(String, String)>,
+}
+
+impl Table {
+    /// Deletes files that are not part of the table, were not part of it within the retention, and are older than it.
+    ///
+    /// # Errors
+    /// [`crate::TableError::InvalidRequest`] for a retention below the table's own without `force`, or if a live file is missing in
+    /// the store's listing: then paths are spelled differently there, and deleting would be a guess.
+    pub async fn vacuum(&self, options: VacuumOptions) -> Result<VacuumReport> {
+        let uri = self.uri();
+        let snapshot = self.snapshot().await?;
+        let state = snapshot.state();
+        let floor = state.properties.deleted_file_retention_ms;
+        let retention = options.retention_ms.unwrap_or(floor);
+        if retention < 0 {
+            return Err(self.refuse("vacuum", "the retention is negative"));
+        }
+        if retention < floor && !options.force && !options.dry_run {
+            let hours = floor / 3_600_000;
+            return Err(self.refuse(
+                "vacuum",
+                format!(
+                    "a retention of {} hours is below the table's {hours}; files of running readers and writers would go. \
+                     set delta.deletedFileRetentionDuration, or force it",
+                    retention / 3_600_000
+                ),
+            ));
+        }
+        let horizon = self.env().now().minus_ms(retention);
+        let referenced: HashSet<String> = referenced_paths(state, horizon).on(uri)?;
+        let required: HashSet<String> = required_paths(state).on(uri)?;
+        let listing: Vec<ListedFile> = self.data_store().list_all().try_collect().await.on(uri)?;
+        let plan = plan_vacuum(&referenced, &required, listing, horizon).on(uri)?;
+        let mut report = VacuumReport {
+            files: plan.files.iter().map(|f| f.path.clone()).collect(),
+            bytes: plan.files.iter().map(|f| f.size).sum(),
+            failed: Vec::new(),
+        };
+        if options.dry_run || report.files.is_empty() {
+            return Ok(report);
+        }
+        let outcomes = self.data_store().delete_many(report.files.clone()).await;
+        for (path, outcome) in report.files.iter().zip(outcomes) {
+            if let Err(error) = outcome {
+                report.failed.push((path.clone(), error.to_string()));
+            }
+        }
+        let failed: HashSet<String> = report.failed.iter().map(|(path, _)| path.clone()).collect();
+        report.bytes = plan.files.iter().filter(|f| !failed.contains(&f.path)).map(|f| f.size).sum();
+        report.files.retain(|path| !failed.contains(path));
+        Ok(report)
+    }
+}

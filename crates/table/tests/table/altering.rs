@@ -1,0 +1,99 @@
+use std::sync::Arc;
+
+use arrow::array::{Array, BooleanArray, Int64Array, RecordBatch};
+use arrow::datatypes::SchemaRef;
+use floe_table::{CreateTable, Result, RowCheck, RowCheckFactory, Table, TableError, Violation};
+use floe_table_format::{DataType, FormatError, PrimitiveType, StructField};
+use floe_testkit::Batch;
+
+use crate::world::{World, names, range, rows_now};
+
+/// Knows one expression: `id > 0`.
+#[derive(Debug)]
+struct Positive;
+
+impl RowCheckFactory for Positive {
+    fn compile(&self, _name: &str, sql: &str, _schema: &SchemaRef) -> Result<Arc<dyn RowCheck>> {
+        assert_eq!(sql, "id > 0");
+        Ok(Arc::new(Positive))
+    }
+}
+
+impl RowCheck for Positive {
+    fn first_violation(&self, batch: &RecordBatch) -> Result<Option<Violation>> {
+        let ids = batch.column_by_name("id").and_then(|c| c.as_any().downcast_ref::<Int64Array>().cloned());
+        let good: BooleanArray = ids.expect("an id").iter().map(|id| id.map(|id| id > 0)).collect();
+        Ok((0..good.len()).find(|row| good.is_null(*row) || !good.value(*row)).map(|row| Violation { row }))
+    }
+}
+
+#[tokio::test]
+async fn added_columns_are_null_in_older_rows() {
+    let world = World::with_names().await;
+    world.table.append(vec![names(&[(1, "a")])]).await.expect("appended");
+    let field = StructField::new("weight", DataType::Primitive(PrimitiveType::Double), true);
+    world.table.add_columns(vec![field.clone()]).await.expect("added");
+    world.table.append(vec![Batch::new().long("id", [2]).double("weight", [1.5]).build()]).await.expect("appended");
+    assert_eq!(rows_now(&world).await, ["1|a|NULL", "2|NULL|1.5"]);
+    let error = world.table.add_columns(vec![field]).await.expect_err("refused").to_string();
+    assert!(error.contains("weight already"), "{error}");
+}
+
+#[tokio::test]
+async fn properties_are_set_and_unset() {
+    let world = World::with_names().await;
+    world.table.set_properties([("owner".to_owned(), "data".to_owned())].into()).await.expect("set");
+    let get = async || world.table.snapshot().await.expect("loaded").state().metadata.configuration.get("owner").cloned();
+    assert_eq!(get().await.as_deref(), Some("data"));
+    world.table.unset_properties(vec!["owner".into()], false).await.expect("unset");
+    assert_eq!(get().await, None);
+    assert!(world.table.unset_properties(vec!["owner".into()], false).await.is_err());
+    world.table.unset_properties(vec!["owner".into()], true).await.expect("nothing to do");
+    let error = world.table.set_properties([("delta.appendOnyl".to_owned(), "true".to_owned())].into()).await;
+    assert!(error.expect_err("refused").to_string().contains("delta.appendOnly"));
+}
+
+#[tokio::test]
+async fn an_append_only_table_refuses_deletes() {
+    let world = World::with_names().await;
+    world.table.append(vec![range(0..3)]).await.expect("appended");
+    world.table.set_properties([("delta.appendOnly".to_owned(), "true".to_owned())].into()).await.expect("set");
+    let snapshot = world.table.snapshot().await.expect("loaded");
+    let change = crate::world::delete_ids(&world.table, &snapshot, &[1]).await.expect("planned");
+    assert!(change.commit().await.is_err());
+    world.table.append(vec![range(3..4)]).await.expect("appends still land");
+    world.table.append(vec![range(4..5)]).await.expect("appended");
+    world.table.optimize(Default::default()).await.expect("compaction removes no row");
+    assert_eq!(rows_now(&world).await.len(), 5);
+}
+
+#[tokio::test]
+async fn a_check_constraint_binds_old_and_new_rows() {
+    let world = World::with_names().await;
+    let table = Table::builder("memory:///t")
+        .with_location(world.table.location().clone())
+        .with_row_checks(Arc::new(Positive))
+        .open()
+        .await
+        .expect("opened");
+    table.append(vec![range(-1..3)]).await.expect("appended");
+    let error = table.add_constraint("positive", "id > 0").await.expect_err("an old row breaks it");
+    assert!(matches!(error, TableError::ConstraintViolation { .. }), "{error}");
+    let change = crate::world::delete_ids(&table, &*table.snapshot().await.expect("loaded"), &[-1, 0]).await.expect("planned");
+    let _ = change.commit().await.expect("written").committed().expect("no conflict");
+    table.add_constraint("positive", "id > 0").await.expect("added");
+    let error = table.append(vec![names(&[(5, "fine"), (-7, "bad row")])]).await.expect_err("refused").to_string();
+    assert!(error.contains("positive") && error.contains("bad row"), "{error}");
+    let blind = world.other_handle().await;
+    let error = blind.append(vec![range(8..9)]).await.expect_err("cannot evaluate it, so must not write");
+    assert!(matches!(error.format_error(), Some(FormatError::UnsupportedFeature { .. })), "{error}");
+    table.drop_constraint("positive", false).await.expect("dropped");
+    table.append(vec![range(-5..-4)]).await.expect("appended");
+}
+
+#[tokio::test]
+async fn partition_columns_must_exist() {
+    let create = CreateTable::from_arrow(&names(&[]).schema()).expect("schema").with_partition_columns(["nome"]);
+    let error = Table::builder("memory:///no-such-column").create(create).await.expect_err("refused").to_string();
+    assert!(error.contains("did you mean name?"), "{error}");
+}

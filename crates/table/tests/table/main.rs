@@ -1,0 +1,13 @@
+//! What a table does, seen through its public API: one module a behaviour.
+
+mod altering;
+mod appending;
+mod changing_rows;
+mod checkpoints;
+mod concurrency;
+mod layout;
+mod requests;
+mod restoring;
+mod time_travel;
+mod vacuuming;
+mod world;

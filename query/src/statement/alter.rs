@@ -1,0 +1,43 @@
+//! ALTER TABLE.
+
+use datafusion::sql::sqlparser::ast::ObjectName;
+
+use crate::error::Result;
+use crate::output::{Done, Outcome};
+use crate::session::Session;
+use crate::statement::AlterAction;
+use crate::statement::change::check_default;
+
+pub(super) async fn alter(session: &Session, name: &ObjectName, action: AlterAction) -> Result<Outcome> {
+    let table = session.table_named(name).await?;
+    let (what, report) = match action {
+        AlterAction::SetProperties(properties) => {
+            let what = format!("set {} of {name}", count(properties.len(), "property", "properties"));
+            (what, table.set_properties(properties.into_iter().collect()).await?)
+        }
+        AlterAction::UnsetProperties { names, if_exists } => {
+            let what = format!("unset {} of {name}", count(names.len(), "property", "properties"));
+            (what, table.unset_properties(names, if_exists).await?)
+        }
+        AlterAction::AddColumns(columns) => {
+            for column in &columns {
+                check_default(session, column)?;
+            }
+            let what = format!("added {} to {name}", count(columns.len(), "column", "columns"));
+            (what, table.add_columns(columns).await?)
+        }
+        AlterAction::AddConstraint { name: constraint, sql } => {
+            let what = format!("added constraint {constraint} to {name}");
+            (what, table.add_constraint(&constraint, &sql).await?)
+        }
+        AlterAction::DropConstraint { name: constraint, if_exists } => {
+            let what = format!("dropped constraint {constraint} of {name}");
+            (what, table.drop_constraint(&constraint, if_exists).await?)
+        }
+    };
+    Ok(Done::new(format!("{what} (version {})", report.version)).with_version(report.version).into())
+}
+
+fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}

@@ -1,0 +1,132 @@
+//! DESCRIBE, DESCRIBE DETAIL, DESCRIBE HISTORY.
+
+use datafusion::sql::sqlparser::ast::{ObjectName, Query};
+use floe_table_format::{StructType, TimestampMs};
+
+use crate::error::Result;
+use crate::functions::history_rows;
+use crate::output::Outcome;
+use crate::rows::{Cell, Rows};
+use crate::session::Session;
+use crate::statement::{query as queries, type_name};
+
+fn columns() -> Rows {
+    Rows::new(&[
+        ("col_name", Cell::Text(None)),
+        ("data_type", Cell::Text(None)),
+        ("nullable", Cell::Boolean(None)),
+        ("partition_index", Cell::Integer(None)),
+        ("default_value", Cell::Text(None)),
+        ("comment", Cell::Text(None)),
+    ])
+}
+
+fn push_schema(rows: &mut Rows, schema: &StructType, partitioned_by: &[String]) -> Result<()> {
+    for field in &schema.fields {
+        let partition = partitioned_by.iter().position(|column| *column == field.name);
+        rows.push(vec![
+            field.name.clone().into(),
+            type_name(&field.data_type).into(),
+            field.nullable.into(),
+            Cell::Integer(partition.map(|at| at as i32)),
+            field.default_expression().map(str::to_owned).into(),
+            field.comment().map(str::to_owned).into(),
+        ])?;
+    }
+    Ok(())
+}
+
+pub(super) async fn table(session: &Session, name: &ObjectName) -> Result<Outcome> {
+    let mut rows = columns();
+    match session.table_named(name).await {
+        Ok(table) => {
+            let snapshot = table.cached_snapshot().await?;
+            push_schema(&mut rows, snapshot.schema(), &snapshot.state().metadata.partition_columns)?;
+        }
+        // Files and tables of this process have columns too.
+        Err(error) => match session.provider(name).await {
+            Ok(provider) => push_arrow(&mut rows, &provider.schema())?,
+            Err(_) => return Err(error),
+        },
+    }
+    rows.outcome()
+}
+
+pub(super) async fn query(session: &Session, query: Query) -> Result<Outcome> {
+    let plan = queries::plan(session, query).await?;
+    let mut rows = columns();
+    push_arrow(&mut rows, plan.schema().as_arrow())?;
+    rows.outcome()
+}
+
+/// The columns as Delta types where there are such, else as Arrow's.
+fn push_arrow(rows: &mut Rows, schema: &arrow::datatypes::Schema) -> Result<()> {
+    if let Ok(schema) = StructType::from_arrow(schema) {
+        return push_schema(rows, &schema, &[]);
+    }
+    for field in schema.fields() {
+        rows.push(vec![
+            field.name().clone().into(),
+            field.data_type().to_string().into(),
+            field.is_nullable().into(),
+            Cell::Integer(None),
+            Cell::Text(None),
+            Cell::Text(None),
+        ])?;
+    }
+    Ok(())
+}
+
+pub(super) async fn detail(session: &Session, name: &ObjectName) -> Result<Outcome> {
+    let table = session.table_named(name).await?;
+    let snapshot = table.cached_snapshot().await?;
+    let state = snapshot.state();
+    let modified = table.version_timestamp(snapshot.version()).await?;
+    let mut features: Vec<String> = Vec::new();
+    for list in [&state.protocol.reader_features, &state.protocol.writer_features].into_iter().flatten() {
+        features.extend(list.iter().cloned());
+    }
+    features.sort();
+    features.dedup();
+    let mut rows = Rows::new(&[
+        ("format", Cell::Text(None)),
+        ("id", Cell::Text(None)),
+        ("name", Cell::Text(None)),
+        ("description", Cell::Text(None)),
+        ("location", Cell::Text(None)),
+        ("createdAt", Cell::Time(None)),
+        ("lastModified", Cell::Time(None)),
+        ("version", Cell::Long(None)),
+        ("partitionColumns", Cell::List(Vec::new())),
+        ("numFiles", Cell::Long(None)),
+        ("sizeInBytes", Cell::Long(None)),
+        ("properties", Cell::Map(Vec::new())),
+        ("minReaderVersion", Cell::Integer(None)),
+        ("minWriterVersion", Cell::Integer(None)),
+        ("tableFeatures", Cell::List(Vec::new())),
+    ]);
+    let properties = state.metadata.configuration.iter().map(|(k, v)| (k.clone(), Some(v.clone()))).collect();
+    rows.push(vec![
+        "delta".into(),
+        state.metadata.id.clone().into(),
+        state.metadata.name.clone().into(),
+        state.metadata.description.clone().into(),
+        table.uri().into(),
+        Cell::Time(state.metadata.created_time.map(TimestampMs)),
+        Cell::Time(modified),
+        snapshot.version().into(),
+        Cell::List(state.metadata.partition_columns.clone()),
+        Cell::Long(Some(state.files.len() as i64)),
+        Cell::Long(Some(state.files.total_bytes() as i64)),
+        Cell::Map(properties),
+        Cell::Integer(Some(state.protocol.min_reader_version)),
+        Cell::Integer(Some(state.protocol.min_writer_version)),
+        Cell::List(features),
+    ])?;
+    rows.outcome()
+}
+
+pub(super) async fn history(session: &Session, name: &ObjectName, limit: Option<usize>) -> Result<Outcome> {
+    let table = session.table_named(name).await?;
+    history_rows(&table, limit).await?.outcome()
+}

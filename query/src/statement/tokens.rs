@@ -1,0 +1,79 @@
+//! Small changes to the tokens of a statement, for words that the parser below does not read.
+
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Word};
+
+/// Stands for `*` in `UPDATE SET *` and `INSERT *` of a MERGE until the columns are known.
+pub(crate) const ALL_COLUMNS: &str = "__floe_all_columns__";
+
+/// Rewrites what the parser refuses into what it reads.
+///
+/// - `t FOR VERSION AS OF 3`, `t FOR SYSTEM_VERSION AS OF 3`, `t FOR TIMESTAMP AS OF ...` lose their `FOR`;
+/// - `UPDATE SET *` and `INSERT *` of a MERGE get a placeholder column ([`ALL_COLUMNS`]);
+/// - `>>` that closes two nested types becomes `>` `>`.
+pub(crate) fn prepare(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let merge = tokens.first().is_some_and(|t| is_word(&t.token, "MERGE"));
+    let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    let mut type_depth = 0usize;
+    let mut index = 0;
+    while index < tokens.len() {
+        let token = &tokens[index];
+        let word_at = |offset: usize, word: &str| tokens.get(index + offset).is_some_and(|t| is_word(&t.token, word));
+        let as_of = word_at(2, "AS") && word_at(3, "OF");
+        match &token.token {
+            Token::Word(_) if is_word(&token.token, "FOR") && as_of && (word_at(1, "VERSION") || word_at(1, "TIMESTAMP")) => {}
+            Token::Word(_) if is_word(&token.token, "FOR") && as_of && word_at(1, "SYSTEM_VERSION") => {
+                out.push(keyword(Keyword::VERSION, "VERSION", token.span));
+                index += 1;
+            }
+            Token::Mul if merge && ends_with(&out, &["UPDATE", "SET"]) => {
+                let at = token.span;
+                out.extend([name(ALL_COLUMNS, at), TokenWithSpan::new(Token::Eq, at), name(ALL_COLUMNS, at)]);
+            }
+            Token::Mul if merge && ends_with(&out, &["INSERT"]) => {
+                let at = token.span;
+                out.push(TokenWithSpan::new(Token::LParen, at));
+                out.push(name(ALL_COLUMNS, at));
+                out.push(TokenWithSpan::new(Token::RParen, at));
+                out.push(keyword(Keyword::VALUES, "VALUES", at));
+                out.push(TokenWithSpan::new(Token::LParen, at));
+                out.push(name(ALL_COLUMNS, at));
+                out.push(TokenWithSpan::new(Token::RParen, at));
+            }
+            Token::Lt if out.last().is_some_and(|t| ["ARRAY", "MAP", "STRUCT"].iter().any(|w| is_word(&t.token, w))) => {
+                type_depth += 1;
+                out.push(token.clone());
+            }
+            Token::Gt if type_depth > 0 => {
+                type_depth -= 1;
+                out.push(token.clone());
+            }
+            Token::ShiftRight if type_depth > 1 => {
+                type_depth -= 2;
+                out.push(TokenWithSpan::new(Token::Gt, token.span));
+                out.push(TokenWithSpan::new(Token::Gt, token.span));
+            }
+            _ => out.push(token.clone()),
+        }
+        index += 1;
+    }
+    out
+}
+
+/// Whether a token is this word, unquoted, in any case.
+pub(crate) fn is_word(token: &Token, word: &str) -> bool {
+    matches!(token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word))
+}
+
+fn ends_with(tokens: &[TokenWithSpan], words: &[&str]) -> bool {
+    tokens.len() >= words.len()
+        && tokens[tokens.len() - words.len()..].iter().zip(words).all(|(token, word)| is_word(&token.token, word))
+}
+
+fn keyword(keyword: Keyword, text: &str, span: Span) -> TokenWithSpan {
+    TokenWithSpan::new(Token::Word(Word { value: text.into(), quote_style: None, keyword }), span)
+}
+
+fn name(text: &str, span: Span) -> TokenWithSpan {
+    keyword(Keyword::NoKeyword, text, span)
+}

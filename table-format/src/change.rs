@@ -1,0 +1,140 @@
+//! What a writer wants to change, and what it relied on when it decided so.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::action::{Add, Cdc, DomainMetadata, Metadata, Protocol, Remove, Txn};
+use crate::predicate::Predicate;
+use crate::version::Version;
+
+/// How much concurrent work a transaction tolerates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IsolationLevel {
+    /// The result equals the serial order of the versions, reads included.
+    Serializable,
+    /// Writes are serial; a blind append may land between a transaction's read and its write. Delta's default.
+    #[default]
+    WriteSerializable,
+    /// Only what was read is stable. For changes that keep the rows, such as compaction.
+    Snapshot,
+}
+
+impl IsolationLevel {
+    /// As `commitInfo.isolationLevel` spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            IsolationLevel::Serializable => "Serializable",
+            IsolationLevel::WriteSerializable => "WriteSerializable",
+            IsolationLevel::Snapshot => "SnapshotIsolation",
+        }
+    }
+}
+
+/// The verb of a commit with its parameters and counts, for `commitInfo`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Operation {
+    /// `CREATE TABLE`, `WRITE`, `DELETE`, `UPDATE`, `MERGE`, `OPTIMIZE`, `RESTORE`, `SET TBLPROPERTIES`, ...
+    pub name: String,
+    /// How it was called; values that are not text are written as JSON text, as Spark does.
+    pub parameters: BTreeMap<String, Value>,
+    /// Counts of what was done: rows, files, bytes, milliseconds.
+    pub metrics: BTreeMap<String, u64>,
+}
+
+impl Operation {
+    /// An operation without parameters and counts.
+    pub fn new(name: impl Into<String>) -> Self {
+        Operation { name: name.into(), ..Operation::default() }
+    }
+
+    /// Adds a parameter.
+    pub fn with_parameter(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.parameters.insert(key.into(), value.into());
+        self
+    }
+
+    /// Adds a count.
+    pub fn with_metric(mut self, key: impl Into<String>, value: u64) -> Self {
+        self.metrics.insert(key.into(), value);
+        self
+    }
+}
+
+/// Everything one commit changes. A plain value: nothing has happened yet.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ChangeSet {
+    /// What the commit calls itself.
+    pub operation: Operation,
+    /// Files that become part of the table.
+    pub adds: Vec<Add>,
+    /// Files that stop being part of it. A new deletion vector is a `remove` of the old entry and an `add` of the new.
+    pub removes: Vec<Remove>,
+    /// Files of row changes.
+    pub cdc: Vec<Cdc>,
+    /// New metadata.
+    pub metadata: Option<Metadata>,
+    /// New protocol.
+    pub protocol: Option<Protocol>,
+    /// Progress of applications.
+    pub txns: Vec<Txn>,
+    /// Domains set or removed.
+    pub domains: Vec<DomainMetadata>,
+}
+
+impl ChangeSet {
+    /// A change that does nothing yet.
+    pub fn new(operation: Operation) -> Self {
+        ChangeSet { operation, ..ChangeSet::default() }
+    }
+
+    /// Whether nothing at all would be written but `commitInfo`.
+    pub fn is_empty(&self) -> bool {
+        self.adds.is_empty()
+            && self.removes.is_empty()
+            && self.cdc.is_empty()
+            && self.metadata.is_none()
+            && self.protocol.is_none()
+            && self.txns.is_empty()
+            && self.domains.is_empty()
+    }
+
+    /// Whether the rows of the table change.
+    pub fn changes_data(&self) -> bool {
+        self.adds.iter().any(|a| a.data_change) || self.removes.iter().any(|r| r.data_change)
+    }
+
+    /// Whether this only adds rows without having read any: rule K12.
+    pub fn is_blind_append(&self, read: &ReadSet) -> bool {
+        !self.adds.is_empty()
+            && self.removes.is_empty()
+            && self.adds.iter().all(|a| a.data_change)
+            && self.metadata.is_none()
+            && self.protocol.is_none()
+            && read.is_empty()
+    }
+}
+
+/// What a transaction relied on. Conflict rules compare it with what others committed meanwhile.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ReadSet {
+    /// The version everything was read at; none when the table did not exist.
+    pub version: Option<Version>,
+    /// Whether the whole table was read.
+    pub whole_table: bool,
+    /// What was asked of the table; rows that match any of these were read.
+    pub predicates: Vec<Predicate>,
+    /// Paths, as in the log, of files whose rows were read or rewritten.
+    pub files: BTreeSet<String>,
+    /// Applications whose progress was looked up.
+    pub app_ids: BTreeSet<String>,
+    /// How strict to be.
+    pub isolation: IsolationLevel,
+}
+
+impl ReadSet {
+    /// Whether no rows were read.
+    pub fn is_empty(&self) -> bool {
+        !self.whole_table && self.predicates.is_empty() && self.files.is_empty()
+    }
+}

@@ -1,0 +1,271 @@
+//! Table properties: the typed view of `metaData.configuration`.
+//!
+//! [`TableProperties::parse`] reads what a table has, whoever wrote it: properties it does not know pass, since other
+//! writers have their own. [`check_set`] judges what a user wants to set: there an unknown `delta.` property is a typing
+//! error, and is refused with the nearest name.
+//!
+//! ```
+//! use floe_table_format::{TableProperties, property::check_set};
+//!
+//! let set = [("delta.logRetentionDuration".to_owned(), "interval 2 weeks".to_owned())].into();
+//! assert_eq!(TableProperties::parse(&set)?.log_retention_ms, 14 * 24 * 60 * 60 * 1000);
+//! let error = check_set("delta.apendOnly", "true").unwrap_err();
+//! assert!(error.to_string().contains("did you mean delta.appendOnly?"));
+//! # Ok::<(), floe_table_format::FormatError>(())
+//! ```
+
+mod registry;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use crate::change::IsolationLevel;
+use crate::error::{FormatError, Result, printable};
+use crate::schema::ColumnMappingMode;
+use crate::version::{TimestampMs, Version};
+
+pub use registry::{check_set, is_internal};
+
+/// Names of the properties that this crate acts on.
+pub mod name {
+    /// Only appends are allowed.
+    pub const APPEND_ONLY: &str = "delta.appendOnly";
+    /// Commits between checkpoints.
+    pub const CHECKPOINT_INTERVAL: &str = "delta.checkpointInterval";
+    /// Which checkpoints to write.
+    pub const CHECKPOINT_POLICY: &str = "delta.checkpointPolicy";
+    /// Whether checkpoints hold statistics as JSON.
+    pub const WRITE_STATS_AS_JSON: &str = "delta.checkpoint.writeStatsAsJson";
+    /// Whether checkpoints hold statistics as columns.
+    pub const WRITE_STATS_AS_STRUCT: &str = "delta.checkpoint.writeStatsAsStruct";
+    /// How data files name columns.
+    pub const COLUMN_MAPPING_MODE: &str = "delta.columnMapping.mode";
+    /// The largest id given to a column.
+    pub const COLUMN_MAPPING_MAX_ID: &str = "delta.columnMapping.maxColumnId";
+    /// Before each CHECK constraint's name.
+    pub const CONSTRAINT_PREFIX: &str = "delta.constraints.";
+    /// Columns with statistics, by number.
+    pub const DATA_SKIPPING_NUM_INDEXED_COLS: &str = "delta.dataSkippingNumIndexedCols";
+    /// Columns with statistics, by name.
+    pub const DATA_SKIPPING_STATS_COLUMNS: &str = "delta.dataSkippingStatsColumns";
+    /// How long removed files are kept.
+    pub const DELETED_FILE_RETENTION: &str = "delta.deletedFileRetentionDuration";
+    /// Whether changes of rows are recorded.
+    pub const ENABLE_CHANGE_DATA_FEED: &str = "delta.enableChangeDataFeed";
+    /// Whether writers may write deletion vectors.
+    pub const ENABLE_DELETION_VECTORS: &str = "delta.enableDeletionVectors";
+    /// Whether old log files are cleaned up.
+    pub const ENABLE_EXPIRED_LOG_CLEANUP: &str = "delta.enableExpiredLogCleanup";
+    /// Whether commits carry their own time.
+    pub const ENABLE_IN_COMMIT_TIMESTAMPS: &str = "delta.enableInCommitTimestamps";
+    /// Whether rows have stable ids.
+    pub const ENABLE_ROW_TRACKING: &str = "delta.enableRowTracking";
+    /// Whether types of columns may change.
+    pub const ENABLE_TYPE_WIDENING: &str = "delta.enableTypeWidening";
+    /// Before the name of a feature that a user asks for, with the value `supported`.
+    pub const FEATURE_PREFIX: &str = "delta.feature.";
+    /// The first version with in-commit timestamps.
+    pub const IN_COMMIT_TIMESTAMP_ENABLEMENT_VERSION: &str = "delta.inCommitTimestampEnablementVersion";
+    /// The in-commit timestamp of that version.
+    pub const IN_COMMIT_TIMESTAMP_ENABLEMENT_TIMESTAMP: &str = "delta.inCommitTimestampEnablementTimestamp";
+    /// How strict commits are about concurrent work.
+    pub const ISOLATION_LEVEL: &str = "delta.isolationLevel";
+    /// How long log files are kept.
+    pub const LOG_RETENTION: &str = "delta.logRetentionDuration";
+    /// Forbids cleaning the log before a version.
+    pub const REQUIRE_CHECKPOINT_PROTECTION: &str = "delta.requireCheckpointProtectionBeforeVersion";
+    /// How long transaction identifiers are kept.
+    pub const SET_TRANSACTION_RETENTION: &str = "delta.setTransactionRetentionDuration";
+    /// Bytes that compaction aims at for a file.
+    pub const TARGET_FILE_SIZE: &str = "delta.targetFileSize";
+}
+
+/// The properties of a table that Floe acts on, with the value that holds where the table does not set one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TableProperties {
+    /// Whether rows may only be added.
+    pub append_only: bool,
+    /// Commits from one checkpoint to the next.
+    pub checkpoint_interval: u64,
+    /// Which checkpoints to write.
+    pub checkpoint_policy: CheckpointPolicy,
+    /// How long log files are kept for time travel, in milliseconds.
+    pub log_retention_ms: i64,
+    /// How long files that are no longer part of the table are kept, in milliseconds.
+    pub deleted_file_retention_ms: i64,
+    /// How long transaction identifiers are kept, in milliseconds; none is for ever.
+    pub set_transaction_retention_ms: Option<i64>,
+    /// Whether old log files are cleaned up at all.
+    pub enable_expired_log_cleanup: bool,
+    /// Whether new deletion vectors may be written.
+    pub enable_deletion_vectors: bool,
+    /// Whether commits carry their own time.
+    pub enable_in_commit_timestamps: bool,
+    /// The first version whose commit carries its time; none if all do.
+    pub in_commit_timestamp_enablement_version: Option<Version>,
+    /// The time of that version.
+    pub in_commit_timestamp_enablement_timestamp: Option<TimestampMs>,
+    /// Whether writers record changes of rows.
+    pub enable_change_data_feed: bool,
+    /// Whether rows have stable ids.
+    pub enable_row_tracking: bool,
+    /// How data files name columns. Holds only if the table has the feature: see
+    /// [`crate::feature::check_readable`].
+    pub column_mapping_mode: ColumnMappingMode,
+    /// Statistics are collected for the first so many leaf columns; none is all of them.
+    pub data_skipping_num_indexed_cols: Option<usize>,
+    /// Statistics are collected for these columns, each a path of names, in place of the first ones.
+    pub data_skipping_stats_columns: Option<Vec<Vec<String>>>,
+    /// What compaction aims at, in bytes a file.
+    pub target_file_size: u64,
+    /// Whether checkpoints hold statistics as JSON text.
+    pub write_stats_as_json: bool,
+    /// Whether checkpoints hold statistics as columns.
+    pub write_stats_as_struct: bool,
+    /// How strict commits are about concurrent work.
+    pub isolation_level: IsolationLevel,
+    /// CHECK constraints: name and SQL, by name.
+    pub constraints: Vec<(String, String)>,
+}
+
+/// Which checkpoints a writer makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CheckpointPolicy {
+    /// One file that every reader knows.
+    #[default]
+    Classic,
+    /// Following the V2 specification.
+    V2,
+}
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+impl Default for TableProperties {
+    fn default() -> Self {
+        TableProperties {
+            append_only: false,
+            checkpoint_interval: 100,
+            checkpoint_policy: CheckpointPolicy::Classic,
+            log_retention_ms: 30 * DAY_MS,
+            deleted_file_retention_ms: 7 * DAY_MS,
+            set_transaction_retention_ms: None,
+            enable_expired_log_cleanup: true,
+            enable_deletion_vectors: false,
+            enable_in_commit_timestamps: false,
+            in_commit_timestamp_enablement_version: None,
+            in_commit_timestamp_enablement_timestamp: None,
+            enable_change_data_feed: false,
+            enable_row_tracking: false,
+            column_mapping_mode: ColumnMappingMode::None,
+            data_skipping_num_indexed_cols: Some(32),
+            data_skipping_stats_columns: None,
+            target_file_size: 128 << 20,
+            write_stats_as_json: true,
+            write_stats_as_struct: true,
+            isolation_level: IsolationLevel::WriteSerializable,
+            constraints: Vec::new(),
+        }
+    }
+}
+
+impl TableProperties {
+    /// Whether checkpoints follow the V2 specification.
+    pub fn wants_v2_checkpoints(&self) -> bool {
+        self.checkpoint_policy == CheckpointPolicy::V2
+    }
+
+    /// Checks properties that a user wants to set: see [`check_set`].
+    ///
+    /// # Errors
+    /// As [`check_set`], and [`FormatError::InvalidProperty`] for a name in another case than readers look for.
+    pub fn check_settable(properties: &BTreeMap<String, String>) -> Result<()> {
+        for (key, value) in properties {
+            let canonical = check_set(key, value)?;
+            if canonical != *key {
+                return Err(invalid(key, value, format!("the property is spelled {canonical}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The properties in a table's configuration.
+    ///
+    /// # Errors
+    /// [`FormatError::InvalidProperty`] if the value of a property that Floe acts on does not decode. A default in its
+    /// place could delete files that someone meant to keep, or read columns under wrong names.
+    pub fn parse(configuration: &BTreeMap<String, String>) -> Result<TableProperties> {
+        let read = Reader { configuration };
+        let default = TableProperties::default();
+        Ok(TableProperties {
+            append_only: read.get(name::APPEND_ONLY, value::boolean)?.unwrap_or(default.append_only),
+            checkpoint_interval: read
+                .get(name::CHECKPOINT_INTERVAL, value::positive)?
+                .unwrap_or(default.checkpoint_interval),
+            checkpoint_policy: read
+                .get(name::CHECKPOINT_POLICY, value::checkpoint_policy)?
+                .unwrap_or(default.checkpoint_policy),
+            log_retention_ms: read
+                .get(name::LOG_RETENTION, value::lenient_interval)?
+                .unwrap_or(default.log_retention_ms),
+            deleted_file_retention_ms: read
+                .get(name::DELETED_FILE_RETENTION, value::lenient_interval)?
+                .unwrap_or(default.deleted_file_retention_ms),
+            set_transaction_retention_ms: read.get(name::SET_TRANSACTION_RETENTION, value::lenient_interval)?,
+            enable_expired_log_cleanup: read
+                .get(name::ENABLE_EXPIRED_LOG_CLEANUP, value::boolean)?
+                .unwrap_or(default.enable_expired_log_cleanup),
+            enable_deletion_vectors: read.get(name::ENABLE_DELETION_VECTORS, value::boolean)?.unwrap_or(false),
+            enable_in_commit_timestamps: read.get(name::ENABLE_IN_COMMIT_TIMESTAMPS, value::boolean)?.unwrap_or(false),
+            in_commit_timestamp_enablement_version: read
+                .get(name::IN_COMMIT_TIMESTAMP_ENABLEMENT_VERSION, value::version)?,
+            in_commit_timestamp_enablement_timestamp: read
+                .get(name::IN_COMMIT_TIMESTAMP_ENABLEMENT_TIMESTAMP, value::timestamp)?,
+            enable_change_data_feed: read.get(name::ENABLE_CHANGE_DATA_FEED, value::boolean)?.unwrap_or(false),
+            enable_row_tracking: read.get(name::ENABLE_ROW_TRACKING, value::boolean)?.unwrap_or(false),
+            column_mapping_mode: read.get(name::COLUMN_MAPPING_MODE, value::mapping_mode)?.unwrap_or_default(),
+            data_skipping_num_indexed_cols: read
+                .get(name::DATA_SKIPPING_NUM_INDEXED_COLS, value::indexed_columns)?
+                .unwrap_or(default.data_skipping_num_indexed_cols),
+            data_skipping_stats_columns: read.get(name::DATA_SKIPPING_STATS_COLUMNS, value::column_paths)?,
+            target_file_size: read.get(name::TARGET_FILE_SIZE, value::bytes)?.unwrap_or(default.target_file_size),
+            write_stats_as_json: read.get(name::WRITE_STATS_AS_JSON, value::boolean)?.unwrap_or(true),
+            write_stats_as_struct: read
+                .get(name::WRITE_STATS_AS_STRUCT, value::boolean)?
+                .unwrap_or(default.write_stats_as_struct),
+            isolation_level: read
+                .get(name::ISOLATION_LEVEL, value::isolation_level)?
+                .unwrap_or(default.isolation_level),
+            constraints: constraints(configuration),
+        })
+    }
+}
+
+/// The CHECK constraints of a configuration: name and SQL, by name. Protocol section "CHECK Constraints".
+fn constraints(configuration: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    let named = configuration.iter().filter_map(|(key, sql)| Some((strip_prefix(key, name::CONSTRAINT_PREFIX)?, sql)));
+    named.map(|(name, sql)| (name.to_owned(), sql.clone())).collect()
+}
+
+/// The rest of a property's name behind a prefix, which counts in any case, as names of properties do in Spark.
+fn strip_prefix<'a>(key: &'a str, prefix: &str) -> Option<&'a str> {
+    let (head, rest) = key.split_at_checked(prefix.len())?;
+    (head.eq_ignore_ascii_case(prefix) && !rest.is_empty()).then_some(rest)
+}
+
+struct Reader<'a> {
+    configuration: &'a BTreeMap<String, String>,
+}
+
+impl Reader<'_> {
+    fn get<T>(&self, key: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<Option<T>> {
+        let Some(text) = self.configuration.get(key) else { return Ok(None) };
+        parse(text).map(Some).map_err(|what| invalid(key, text, what))
+    }
+}
+
+fn invalid(key: &str, value: &str, what: impl Into<String>) -> FormatError {
+    FormatError::InvalidProperty { key: printable(key), value: printable(value), what: what.into() }
+}

@@ -1,0 +1,367 @@
+//! Law 1: replay from any checkpoint equals replay from zero, and so does every refresh.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::action::{
+    Add, CommitInfo, DeletionVectorDescriptor, DomainMetadata, Format, Metadata, Protocol, Remove, Txn, write_commit,
+};
+use crate::checkpoint::checkpoint_batches;
+use crate::error::FormatError;
+use crate::version::TimestampMs;
+
+const NOW: i64 = 1_700_000_000_000;
+
+fn v(number: usize) -> Version {
+    Version::new(number as u64).expect("small")
+}
+
+fn protocol(writer: i32) -> Protocol {
+    let features = (writer == 7).then(|| vec!["deletionVectors".to_owned()]);
+    let min_reader_version = if writer == 7 { 3 } else { 1 };
+    let (reader_features, writer_features) = (features.clone(), features);
+    Protocol { min_reader_version, min_writer_version: writer, reader_features, writer_features }
+}
+
+fn metadata(name: Option<&str>, as_text: bool) -> Metadata {
+    let schema = r#"{"type":"struct","fields":[{"name":"a","type":"long","nullable":true,"metadata":{}},{"name":"s","type":{"type":"struct","fields":[{"name":"t","type":"timestamp","nullable":true,"metadata":{}},{"name":"l","type":{"type":"array","elementType":"long","containsNull":true},"nullable":true,"metadata":{}}]},"nullable":true,"metadata":{}},{"name":"p","type":"integer","nullable":true,"metadata":{}}]}"#;
+    let configuration = [
+        ("delta.checkpoint.writeStatsAsJson", if as_text { "true" } else { "false" }),
+        ("delta.checkpoint.writeStatsAsStruct", "true"),
+    ];
+    Metadata {
+        id: "id".into(),
+        name: name.map(str::to_owned),
+        description: None,
+        format: Format::default(),
+        schema_string: schema.into(),
+        partition_columns: vec!["p".into()],
+        configuration: configuration.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        created_time: Some(1),
+    }
+}
+
+/// What may happen to one of a few logical files in a commit.
+#[derive(Debug, Clone)]
+enum Step {
+    Add { size: i64, stats: Option<i64>, partition: Option<u8>, tagged: bool },
+    Remove { age: i64 },
+}
+
+#[derive(Debug, Clone)]
+struct Plan {
+    files: BTreeMap<u8, Step>,
+    txn: Option<(u8, i64)>,
+    domain: Option<(u8, bool)>,
+    rename: Option<u8>,
+    upgrade: bool,
+    timestamp: Option<i64>,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => (0..1000i64, proptest::option::of(0..100i64), proptest::option::of(0..4u8), any::<bool>())
+            .prop_map(|(size, stats, partition, tagged)| Step::Add { size, stats, partition, tagged }),
+        2 => (0..1000i64).prop_map(|age| Step::Remove { age }),
+    ]
+}
+
+fn plan() -> impl Strategy<Value = Plan> {
+    (
+        proptest::collection::btree_map(0..40u8, step(), 0..12),
+        proptest::option::of((0..3u8, 0..9i64)),
+        proptest::option::of((0..3u8, any::<bool>())),
+        proptest::option::weighted(0.2, 0..3u8),
+        proptest::bool::weighted(0.1),
+        proptest::option::of(0..99i64),
+    )
+        .prop_map(|(files, txn, domain, rename, upgrade, timestamp)| Plan {
+            files,
+            txn,
+            domain,
+            rename,
+            upgrade,
+            timestamp,
+        })
+}
+
+/// Ten paths, each with four deletion vectors: none, two in files that differ by offset, one inline.
+fn key(file: u8) -> (String, Option<DeletionVectorDescriptor>) {
+    let dv = |storage: &str, offset| DeletionVectorDescriptor {
+        storage_type: storage.into(),
+        path_or_inline_dv: "ab^-aqEH.-t@S}K{vb[*k^".into(),
+        offset,
+        size_in_bytes: 34,
+        cardinality: 2,
+    };
+    let dv = match file % 4 {
+        0 => None,
+        1 => Some(dv("u", Some(1))),
+        2 => Some(dv("u", Some(40))),
+        _ => Some(dv("i", None)),
+    };
+    (format!("p=1/part-{:05}%20x.parquet", file / 4), dv)
+}
+
+fn action(file: u8, step: &Step) -> Action {
+    let (path, deletion_vector) = key(file);
+    match step {
+        Step::Add { size, stats, partition, tagged } => Action::Add(Add {
+            path,
+            partition_values: BTreeMap::from([("p".into(), partition.map(|p| p.to_string()))]),
+            size: *size,
+            modification_time: *size * 2,
+            data_change: true,
+            stats: stats.map(|n| {
+                let values = format!(r#"{{"a":{n},"s":{{"t":"2021-01-01T00:00:00.00{}Z"}}}}"#, n % 10);
+                format!(
+                    r#"{{"numRecords":{n},"minValues":{values},"maxValues":{values},"nullCount":{{"a":0,"s":{{"t":1,"l":2}}}},"tightBounds":{}}}"#,
+                    n % 2 == 0
+                )
+            }),
+            tags: tagged.then(|| BTreeMap::from([("k".into(), Some("v\"".into())), ("n".into(), None)])),
+            deletion_vector,
+            base_row_id: tagged.then_some(*size),
+            default_row_commit_version: tagged.then_some(3),
+            clustering_provider: tagged.then(|| "liquid".into()),
+        }),
+        Step::Remove { age } => Action::Remove(Remove {
+            path,
+            deletion_timestamp: Some(NOW - age),
+            data_change: true,
+            extended_file_metadata: Some(true),
+            partition_values: Some(BTreeMap::from([("p".into(), None)])),
+            size: Some(*age),
+            deletion_vector,
+            base_row_id: Some(*age),
+            ..Remove::default()
+        }),
+    }
+}
+
+fn commits(plans: &[Plan], as_text: bool) -> Vec<Vec<Action>> {
+    let mut commits = vec![vec![Action::Protocol(protocol(2)), Action::Metadata(metadata(None, as_text))]];
+    for plan in plans {
+        let mut actions: Vec<Action> = Vec::new();
+        let in_commit_timestamp = plan.timestamp;
+        actions.push(Action::CommitInfo(CommitInfo { in_commit_timestamp, ..CommitInfo::default() }));
+        actions.extend(plan.files.iter().map(|(file, step)| action(*file, step)));
+        actions.extend(plan.txn.map(|(app, version)| {
+            Action::Txn(Txn { app_id: format!("app{app}"), version, last_updated: Some(version) })
+        }));
+        actions.extend(plan.domain.map(|(domain, removed)| {
+            let configuration = format!("{{\"x\":{domain}}}");
+            Action::DomainMetadata(DomainMetadata { domain: format!("d{domain}"), configuration, removed })
+        }));
+        actions.extend(plan.rename.map(|n| Action::Metadata(metadata(Some(&format!("t{n}")), as_text))));
+        actions.extend(plan.upgrade.then(|| Action::Protocol(protocol(7))));
+        commits.push(actions);
+    }
+    commits
+}
+
+/// A state in a form that compares: what a checkpoint keeps of it.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    version: Version,
+    protocol: Protocol,
+    metadata: Metadata,
+    txns: BTreeMap<String, Txn>,
+    domains: BTreeMap<String, DomainMetadata>,
+    files: BTreeMap<String, String>,
+    total_bytes: u64,
+    tombstones: BTreeSet<String>,
+}
+
+fn seen(state: &TableState) -> Seen {
+    let mut files = BTreeMap::new();
+    for view in state.files.iter() {
+        let mut add = view.to_add();
+        let stats = add.stats.take().map(|s| serde_json::from_str::<serde_json::Value>(&s).expect("JSON"));
+        let described = format!("{add:?} {stats:?} {:?}", view.num_records());
+        let dv = add.deletion_vector.as_ref();
+        let key = format!("{} {:?}", add.path, dv);
+        assert!(files.insert(key, described).is_none(), "one row for each logical file");
+        assert_eq!(state.files.find_logical(&add.path, dv).map(|f| f.id()), Some(view.id()));
+    }
+    assert_eq!(files.len(), state.files.len());
+    let tombstones = state
+        .tombstones
+        .live(&state.files)
+        .into_iter()
+        .map(|remove| format!("{:?}", Remove { data_change: false, stats: None, tags: None, ..remove.clone() }));
+    Seen {
+        version: state.version,
+        protocol: state.protocol.clone(),
+        metadata: state.metadata.clone(),
+        txns: (*state.txns).clone(),
+        domains: (*state.domains).clone(),
+        total_bytes: state.files.total_bytes(),
+        tombstones: tombstones.collect(),
+        files,
+    }
+}
+
+/// What the commits mean, said as plainly as can be.
+fn oracle(commits: &[Vec<Action>]) -> Seen {
+    let mut protocol = None;
+    let mut metadata = None;
+    let (mut txns, mut domains) = (BTreeMap::new(), BTreeMap::new());
+    let mut files: BTreeMap<String, Action> = BTreeMap::new();
+    let id = |path: &str, dv: &Option<DeletionVectorDescriptor>| format!("{path} {:?}", dv.as_ref());
+    for action in commits.iter().flatten() {
+        match action.clone() {
+            Action::Protocol(p) => protocol = Some(p),
+            Action::Metadata(m) => metadata = Some(m),
+            Action::Txn(t) => drop(txns.insert(t.app_id.clone(), t)),
+            Action::DomainMetadata(d) if d.removed => drop(domains.remove(&d.domain)),
+            Action::DomainMetadata(d) => drop(domains.insert(d.domain.clone(), d)),
+            Action::Add(a) => drop(files.insert(id(&a.path, &a.deletion_vector), Action::Add(a))),
+            Action::Remove(r) => drop(files.insert(id(&r.path, &r.deletion_vector), Action::Remove(r))),
+            _ => {}
+        }
+    }
+    let mut seen = Seen {
+        version: v(commits.len() - 1),
+        protocol: protocol.expect("in the first commit"),
+        metadata: metadata.expect("in the first commit"),
+        txns,
+        domains,
+        files: BTreeMap::new(),
+        total_bytes: 0,
+        tombstones: BTreeSet::new(),
+    };
+    for (key, action) in files {
+        match action {
+            Action::Add(mut add) => {
+                seen.total_bytes += add.size as u64;
+                add.data_change = false;
+                let stats = add.stats.take().map(|s| serde_json::from_str::<serde_json::Value>(&s).expect("JSON"));
+                let records = stats.as_ref().and_then(|s| s["numRecords"].as_u64());
+                seen.files.insert(key, format!("{add:?} {stats:?} {records:?}"));
+            }
+            Action::Remove(remove) => {
+                seen.tombstones.insert(format!("{:?}", Remove { data_change: false, ..remove }));
+            }
+            _ => {}
+        }
+    }
+    seen
+}
+
+fn from_zero(commits: &[Vec<Action>]) -> TableState {
+    let mut replay = Replay::new();
+    for (version, actions) in commits.iter().enumerate() {
+        replay.add_commit(v(version), actions).expect("a valid commit");
+    }
+    replay.finish(v(commits.len() - 1)).expect("a state")
+}
+
+/// The state rebuilt from a checkpoint of `base` and the commits after it.
+fn from_checkpoint(base: &TableState, rows_per_batch: usize, commits: &[Vec<Action>]) -> TableState {
+    let mut replay = Replay::new();
+    for batch in checkpoint_batches(base, TimestampMs(NOW), rows_per_batch).expect("batches") {
+        let batch = batch.expect("a batch");
+        assert!(batch.num_rows() <= rows_per_batch.max(2 + base.txns.len() + base.domains.len()));
+        assert!(replay.add_checkpoint_batch(&batch).expect("readable").is_empty());
+    }
+    for (version, actions) in commits.iter().enumerate().skip(base.version.get() as usize + 1) {
+        replay.add_commit(v(version), actions).expect("a valid commit");
+    }
+    replay.finish(v(commits.len() - 1)).expect("a state")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_way_to_a_version_gives_the_same_state(
+        plans in proptest::collection::vec(plan(), 1..14),
+        cut in any::<prop::sample::Index>(),
+        rows_per_batch in 1usize..20,
+        as_text in any::<bool>(),
+    ) {
+        let commits = commits(&plans, as_text);
+        let state = from_zero(&commits);
+        prop_assert_eq!(seen(&state), oracle(&commits));
+
+        let cut = cut.index(commits.len());
+        let base = from_zero(&commits[..=cut]);
+        let rebuilt = from_checkpoint(&base, rows_per_batch, &commits);
+        prop_assert_eq!(seen(&rebuilt), seen(&state));
+
+        // A checkpoint of a state that itself came from a checkpoint.
+        let again = from_checkpoint(&rebuilt, 1000, &commits);
+        prop_assert_eq!(seen(&again), seen(&state));
+
+        // Refresh, one commit at a time and all at once.
+        let rest: Vec<(Version, Vec<Action>)> =
+            commits.iter().cloned().enumerate().skip(cut + 1).map(|(version, actions)| (v(version), actions)).collect();
+        let refreshed = base.apply(&rest).expect("a state");
+        prop_assert_eq!(seen(&refreshed), seen(&state));
+        prop_assert_eq!(refreshed.commit_timestamp, if rest.is_empty() { base.commit_timestamp } else { state.commit_timestamp });
+        let mut stepwise = from_checkpoint(&base, rows_per_batch, &commits[..=cut]);
+        for commit in &rest {
+            stepwise = stepwise.apply(std::slice::from_ref(commit)).expect("a state");
+        }
+        prop_assert_eq!(seen(&stepwise), seen(&state));
+
+        // From the bytes of the log.
+        let mut bytes = Replay::new();
+        for (version, actions) in commits.iter().enumerate() {
+            bytes.add_commit_bytes(v(version), "x.json", &write_commit(actions)).expect("a valid commit");
+        }
+        prop_assert_eq!(seen(&bytes.finish(state.version).expect("a state")), seen(&state));
+    }
+}
+
+#[test]
+fn bytes_are_judged_like_actions() {
+    let mut head = write_commit(&[Action::Protocol(protocol(2)), Action::Metadata(metadata(None, true))]);
+    let fold = |line: &str| {
+        let mut replay = Replay::new();
+        let mut bytes = head.clone();
+        bytes.extend_from_slice(line.as_bytes());
+        replay.add_commit_bytes(Version::ZERO, "0.json", &bytes)?;
+        replay.finish(Version::ZERO)
+    };
+    // Escapes, unknown fields, nulls and absent fields.
+    let state = fold(concat!(
+        r#"{"add":{"path":"a\u0020b","size":1,"partitionValues":{"p":"1"},"stats":"{\"numRecords\":4}","new":{"x":[1]},"tags":null}}"#,
+        "\r\n\n",
+        r#" { "add" : {"path":"c","size":2,"deletionVector":null} } "#,
+    ))
+    .expect("a state");
+    assert_eq!(state.files.len(), 2);
+    assert_eq!(state.files.find("a b").and_then(|f| f.num_records()), Some(4));
+    for (line, at) in [
+        (r#"{"add":{"path":"a","size":-1}}"#, 3),
+        (r#"{"add":{"path":"","size":1}}"#, 3),
+        (r#"{"add":{"path":"a"}}"#, 3),
+        (r#"{"add":{"path":"a","size":1,"partitionValues":7}}"#, 3),
+        (r#"{"add":{"path":"a","size":1"#, 3),
+        ("{\"txn\":{\"appId\":\"a\",\"version\":1}}\n\n{\"remove\":{}}", 5),
+    ] {
+        let error = fold(line).expect_err(line);
+        assert!(matches!(error, FormatError::CorruptLog { line: Some(found), .. } if found == at), "{error}");
+    }
+    let twice = "{\"add\":{\"path\":\"a\",\"size\":1}}\n{\"add\":{\"path\":\"a\",\"size\":1}}";
+    assert!(matches!(fold(twice), Err(FormatError::CorruptLog { .. })));
+    head.clear();
+    assert!(matches!(
+        Replay::new().add_commit_bytes(Version::ZERO, "0.json", &head),
+        Err(FormatError::CorruptLog { .. })
+    ));
+}
+
+#[test]
+fn rows_of_a_checkpoint_do_not_come_after_commits() {
+    let commits = commits(&[], true);
+    let state = from_zero(&commits);
+    let batch = checkpoint_batches(&state, TimestampMs(NOW), 10).expect("batches").next().expect("one").expect("good");
+    let mut replay = Replay::new();
+    replay.add_commit(Version::ZERO, &commits[0]).expect("applies");
+    assert!(matches!(replay.add_checkpoint_batch(&batch), Err(FormatError::CorruptCheckpoint { .. })));
+}

@@ -1,0 +1,117 @@
+//! Versions of a table and points in time.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{FormatError, Result};
+
+/// The number of a commit: 0 for the first, without gaps from there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Version(u64);
+
+impl Version {
+    /// The version that creates a table.
+    pub const ZERO: Version = Version(0);
+
+    /// The version with this number.
+    ///
+    /// # Errors
+    /// [`FormatError::LimitExceeded`] above 2^63 - 2: the protocol stores versions as signed 64-bit numbers, and the
+    /// next version must fit too.
+    pub fn new(number: u64) -> Result<Self> {
+        let limit = i64::MAX as u64 - 1;
+        if number > limit {
+            return Err(FormatError::LimitExceeded { which: "version".into(), found: number, limit });
+        }
+        Ok(Version(number))
+    }
+
+    /// The number.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The number as the protocol's signed integer.
+    pub fn as_i64(self) -> i64 {
+        self.0 as i64
+    }
+
+    /// The version after this one.
+    ///
+    /// # Errors
+    /// As [`Version::new`].
+    pub fn next(self) -> Result<Self> {
+        Version::new(self.0 + 1)
+    }
+
+    /// The version before this one; none before 0.
+    pub fn previous(self) -> Option<Self> {
+        self.0.checked_sub(1).map(Version)
+    }
+}
+
+impl TryFrom<i64> for Version {
+    type Error = FormatError;
+
+    fn try_from(number: i64) -> Result<Self> {
+        let number = u64::try_from(number).map_err(|_| FormatError::InvalidValue {
+            value: number.to_string(),
+            target: "version".into(),
+            what: "versions are not negative".into(),
+        })?;
+        Version::new(number)
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TimestampMs(pub i64);
+
+impl TimestampMs {
+    /// This time less a number of milliseconds, saturating.
+    pub fn minus_ms(self, ms: i64) -> Self {
+        TimestampMs(self.0.saturating_sub(ms))
+    }
+}
+
+impl fmt::Display for TimestampMs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match chrono::DateTime::from_timestamp_millis(self.0) {
+            Some(time) => write!(f, "{}", time.format("%Y-%m-%dT%H:%M:%S%.3fZ")),
+            None => write!(f, "{} ms", self.0),
+        }
+    }
+}
+
+/// Which version of a table is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum VersionSpec {
+    /// The newest one.
+    #[default]
+    Latest,
+    /// This one.
+    Version(Version),
+    /// The newest one whose commit is not later than this time.
+    Timestamp(TimestampMs),
+}
+
+impl From<Version> for VersionSpec {
+    fn from(version: Version) -> Self {
+        VersionSpec::Version(version)
+    }
+}
+
+impl From<TimestampMs> for VersionSpec {
+    fn from(at: TimestampMs) -> Self {
+        VersionSpec::Timestamp(at)
+    }
+}

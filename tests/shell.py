@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""The shell as a person meets it, through a pseudo-terminal: shell.py BIN. Needs nothing but Python."""
+
+import os
+import pty
+import re
+import select
+import signal
+import sys
+import tempfile
+import time
+
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\r")
+
+
+class Shell:
+    def __init__(self, binary, folder):
+        self.pid, self.terminal = pty.fork()
+        if self.pid == 0:
+            os.chdir(folder)
+            environment = {"PATH": os.environ["PATH"], "HOME": folder, "XDG_STATE_HOME": f"{folder}/state", "TERM": "xterm"}
+            os.execve(binary, [binary], environment)
+        self.seen = ""
+        self.read_to = 0
+
+    def wait_for(self, text, seconds=60):
+        """Waits until the text appears after what was waited for last."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            at = self.seen.find(text, self.read_to)
+            if at >= 0:
+                self.read_to = at + len(text)
+                return
+            if select.select([self.terminal], [], [], 0.2)[0]:
+                try:
+                    self.seen += ESCAPES.sub("", os.read(self.terminal, 65536).decode(errors="replace"))
+                except OSError:
+                    break
+        sys.exit(f"the shell did not say {text!r}; after the last match it said:\n{self.seen[self.read_to:]}")
+
+    def type(self, text):
+        os.write(self.terminal, text.encode())
+
+    def leaves_with(self, status):
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            done, how = os.waitpid(self.pid, os.WNOHANG)
+            if done:
+                code = os.waitstatus_to_exitcode(how)
+                if code != status:
+                    sys.exit(f"the shell left with {code}, expected {status}")
+                return
+            # A program that writes to a terminal nobody reads would wait for ever.
+            if select.select([self.terminal], [], [], 0.1)[0]:
+                try:
+                    os.read(self.terminal, 65536)
+                except OSError:
+                    pass
+        os.kill(self.pid, signal.SIGKILL)
+        sys.exit("the shell does not leave")
+
+
+def main():
+    binary = os.path.abspath(sys.argv[1])
+    with tempfile.TemporaryDirectory() as folder:
+        shell = Shell(binary, folder)
+        shell.wait_for("warehouse ./warehouse")
+        shell.wait_for("floe>")
+        print("ok     it greets")
+
+        shell.type("CREATE TABLE ducks AS\n")
+        shell.type("SELECT 'Al;ma' AS name;\n")
+        shell.wait_for("floe>")
+        shell.type("SELECT * FROM ducks;\n")
+        shell.wait_for("│ Al;ma  │")
+        shell.wait_for("1 row in")
+        shell.wait_for("floe>")
+        print("ok     a statement spans lines and ends with its semicolon")
+
+        shell.type(".tables\n")
+        shell.wait_for("ducks")
+        shell.wait_for("floe>")
+        shell.type(".schema ducks\n")
+        shell.wait_for("name")
+        shell.wait_for("floe>")
+        shell.type(".help\n")
+        shell.wait_for(".schema [TABLE]")
+        shell.wait_for("floe>")
+        print("ok     dot commands")
+
+        shell.type("SELECT * FROM duks;\n")
+        shell.wait_for("did you mean ducks")
+        shell.wait_for("floe>")
+        print("ok     an error does not end it")
+
+        shell.type("SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b WHERE a.value + b.value < 0;\n")
+        time.sleep(2)
+        shell.type("\x03")
+        shell.wait_for("interrupted", 20)
+        shell.wait_for("floe>")
+        shell.type("SELECT 41 + 1 AS answer;\n")
+        shell.wait_for("│     42 │")
+        shell.wait_for("floe>")
+        print("ok     Ctrl-C ends the statement and not the shell")
+
+        shell.type("SELECT half of a\x03")
+        shell.wait_for("floe>")
+        shell.type("SELECT value FROM generate_series(1, 1000) ORDER BY value;\n")
+        shell.wait_for("1,000 rows, 40 shown")
+        shell.wait_for("floe>")
+        print("ok     long results are cut")
+
+        shell.type("\x04")
+        shell.leaves_with(0)
+        print("ok     Ctrl-D leaves")
+
+        shell = Shell(binary, folder)
+        shell.wait_for("floe>")
+        shell.type("\x1b[A")
+        shell.wait_for("generate_series(1, 1000)")
+        shell.type("\x03")
+        shell.wait_for("floe>")
+        shell.type(".quit\n")
+        shell.leaves_with(0)
+        print("ok     history is kept")
+
+
+main()
