@@ -38,6 +38,10 @@ fn readings(batch: i64) -> RecordBatch {
     let ids = Int64Array::from_iter_values(batch * 1000..(batch + 1) * 1000);
     let sensors = StringArray::from_iter_values((0..1000).map(|i| format!("s{}", i % 4)));
     let values = Float64Array::from_iter_values((0..1000).map(|i| f64::from(i) / 10.0));
-    RecordBatch::try_from_iter([("id", Arc::new(ids) as _), ("sensor", Arc::new(sensors) as _), ("value", Arc::new(values) as _)])
-        .expect("three columns of the same length")
+    RecordBatch::try_from_iter([
+        ("id", Arc::new(ids) as _),
+        ("sensor", Arc::new(sensors) as _),
+        ("value", Arc::new(values) as _),
+    ])
+    .expect("three columns of the same length")
 }

@@ -10,7 +10,9 @@ use floe::{CreateTable, IfExists, StorageOptions, Table};
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let Some(uri) = std::env::args().nth(1) else {
-        println!("give the URI of a table, such as s3://bucket/numbers; AWS_ENDPOINT and AWS_ALLOW_HTTP name another server");
+        println!(
+            "give the URI of a table, such as s3://bucket/numbers; AWS_ENDPOINT and AWS_ALLOW_HTTP name another server"
+        );
         return Ok(());
     };
     let batch = RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from_iter_values(0..1000)) as _)])?;

@@ -36,8 +36,8 @@ pub use floe_query::{
 pub use floe_storage::{Env, Location, StorageError, StorageOptions};
 pub use floe_table::{
     AppendOptions, BatchStream, CommitOutcome, CommitReport, CreateTable, ErrorKind, HistoryEntry, IfExists,
-    OptimizeOptions, OptimizeReport, RestoreReport, SaveMode, Scan, ScanPlan, Snapshot, Table, TableBuilder, TableError,
-    Transaction, VacuumOptions, VacuumReport,
+    OptimizeOptions, OptimizeReport, RestoreReport, SaveMode, Scan, ScanPlan, Snapshot, Table, TableBuilder,
+    TableError, Transaction, VacuumOptions, VacuumReport,
 };
 pub use floe_table_format::{
     CompareOp, DataType, Operation, Predicate, PrimitiveType, RowSet, Scalar, StructField, StructType, TimestampMs,

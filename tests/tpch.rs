@@ -35,7 +35,9 @@ async fn the_22_queries_equal_datafusion_on_the_raw_files() {
     let raw = SessionContext::new();
     for table in TpchTable::ALL {
         let file = folder.path().join(format!("raw/{table}.parquet"));
-        raw.register_parquet(table.name(), file.to_string_lossy(), ParquetReadOptions::default()).await.expect("registered");
+        raw.register_parquet(table.name(), file.to_string_lossy(), ParquetReadOptions::default())
+            .await
+            .expect("registered");
     }
     let mut nonempty = 0;
     for (number, query) in tpch::queries() {
@@ -74,7 +76,8 @@ async fn changes_of_orders_equal_a_serial_model() {
     let now = async || rows(&sql(&session, "SELECT * FROM orders").await);
     let mut model = Model::of(&sql(&session, "SELECT * FROM orders").await);
     let mut versions: Vec<(u64, Vec<String>)> = Vec::new();
-    let version = async || session.table("orders").await.expect("open").snapshot().await.expect("loaded").version().get();
+    let version =
+        async || session.table("orders").await.expect("open").snapshot().await.expect("loaded").version().get();
     versions.push((version().await, model.rows()));
 
     // Merge: changed orders, new orders, cancelled orders.
@@ -82,15 +85,15 @@ async fn changes_of_orders_equal_a_serial_model() {
     let changed = columns.replace("o_totalprice", "CAST(o_totalprice + 1 AS DECIMAL(15,2)) AS o_totalprice");
     let new = columns.replace("o_orderkey", "o_orderkey + 10000000 AS o_orderkey");
     let cancelled = columns.replace("o_orderstatus", "'X' AS o_orderstatus");
-    let changes = [
-        (changed, "o_orderkey % 40 = 1"),
-        (new, "o_orderkey % 40 = 2"),
-        (cancelled, "o_orderkey % 40 = 3"),
-    ]
-    .map(|(columns, which)| format!("SELECT {columns} FROM orders VERSION AS OF {} WHERE {which}", versions[0].0))
-    .join(" UNION ALL ");
+    let changes = [(changed, "o_orderkey % 40 = 1"), (new, "o_orderkey % 40 = 2"), (cancelled, "o_orderkey % 40 = 3")]
+        .map(|(columns, which)| format!("SELECT {columns} FROM orders VERSION AS OF {} WHERE {which}", versions[0].0))
+        .join(" UNION ALL ");
     for (key, line) in keyed(&sql(&session, &changes).await) {
-        if line.split('|').nth(2) == Some("X") { model.0.remove(&key) } else { model.0.insert(key, line) };
+        if line.split('|').nth(2) == Some("X") {
+            model.0.remove(&key)
+        } else {
+            model.0.insert(key, line)
+        };
     }
     sql(
         &session,
@@ -109,7 +112,11 @@ async fn changes_of_orders_equal_a_serial_model() {
     assert_eq!(now().await, model.rows(), "after the delete");
     versions.push((version().await, model.rows()));
 
-    sql(&session, "UPDATE orders SET o_comment = 'seen', o_shippriority = o_shippriority + 5 WHERE o_orderkey % 11 = 0").await;
+    sql(
+        &session,
+        "UPDATE orders SET o_comment = 'seen', o_shippriority = o_shippriority + 5 WHERE o_orderkey % 11 = 0",
+    )
+    .await;
     for (_, line) in model.0.iter_mut().filter(|(key, _)| *key % 11 == 0) {
         let mut fields: Vec<String> = line.split('|').map(str::to_owned).collect();
         fields.truncate(9);
@@ -135,6 +142,7 @@ async fn changes_of_orders_equal_a_serial_model() {
     assert_eq!(now().await, versions[1].1, "after RESTORE");
 
     // Another process sees the same.
-    let other = Session::open(SessionOptions::new(folder.path().join("warehouse").to_string_lossy())).await.expect("opened");
+    let other =
+        Session::open(SessionOptions::new(folder.path().join("warehouse").to_string_lossy())).await.expect("opened");
     assert_eq!(rows(&sql(&other, "SELECT * FROM orders").await), versions[1].1);
 }

@@ -24,7 +24,8 @@ pub(crate) fn run(settings: &Settings) -> Result<(), BoxError> {
     let (mut merge, mut peer_merge): (Vec<Taken>, Vec<Taken>) = Default::default();
     for _ in 0..settings.rounds {
         delete.push(floe_side(&[&"delete-floe", &copy("lineitem")?])?);
-        peer_delete.push(peer_side(&python, &[&"delete", &copy("lineitem_without_vectors")?.join("default/lineitem")])?);
+        peer_delete
+            .push(peer_side(&python, &[&"delete", &copy("lineitem_without_vectors")?.join("default/lineitem")])?);
         merge.push(floe_side(&[&"merge-floe", &copy("lineitem")?, &changes])?);
         let table = copy("lineitem_without_vectors")?.join("default/lineitem");
         peer_merge.push(peer_side(&python, &[&"merge", &table, &changes])?);
@@ -54,7 +55,8 @@ pub(crate) async fn prepare(parquet: PathBuf, warehouse: PathBuf) -> Result<Valu
             source.display()
         );
         session.sql(&sql).await?.collect().await?;
-        let largest = session.sql(&format!("SELECT max(l_orderkey) AS k FROM '{}'", source.display())).await?.collect().await?;
+        let largest =
+            session.sql(&format!("SELECT max(l_orderkey) AS k FROM '{}'", source.display())).await?.collect().await?;
         let largest = floe::arrow::util::display::array_value_to_string(largest[0].column(0), 0)?.parse::<usize>()?;
         for part in 0..FILES {
             let (low, high) = (part * (largest + 1) / FILES, (part + 1) * (largest + 1) / FILES);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p floe-benches -- load       # TPC-H lineitem from Parquet into a table, beside deltalake
-//! cargo run --release -p floe-benches -- queries    # the 22 TPC-H queries, beside DataFusion on the raw Parquet
+//! cargo run --release -p floe-benches -- queries    # the 22 TPC-H queries, beside DataFusion on the same Parquet files
 //! cargo run --release -p floe-benches -- dml        # DELETE and MERGE of 0.1% of lineitem, beside deltalake
 //! cargo run --release -p floe-benches -- requests   # requests to the store of an append and of a refresh
 //! ```
@@ -47,7 +47,9 @@ fn run_side(words: &[&str]) -> Result<(), BoxError> {
     match words.first().copied() {
         Some("load-floe") => measure::side(load::floe(at(1)?, at(2)?)),
         Some("queries-floe") => measure::side(queries::floe(at(1)?)),
-        Some("queries-raw") => measure::side(queries::raw(at(1)?)),
+        Some("queries-raw") => {
+            measure::side(queries::raw(at(1)?, words.get(2).copied().unwrap_or_default().to_owned()))
+        }
         Some("prepare-queries") => measure::side(queries::prepare(at(1)?, at(2)?)),
         Some("prepare-dml") => measure::side(dml::prepare(at(1)?, at(2)?)),
         Some("delete-floe") => measure::side(dml::delete(at(1)?)),

@@ -120,9 +120,11 @@ fn taken(command: &mut Command) -> Result<Taken, BoxError> {
 
 /// Does the work of a side and prints what this process took since it began the work.
 pub(crate) fn side(work: impl Future<Output = Result<Value, BoxError>>) -> Result<(), BoxError> {
-    let (began, cpu_before) = (std::time::Instant::now(), cpu_seconds()?);
+    let env = floe::Env::system();
+    let (began, cpu_before) = (env.now(), cpu_seconds()?);
     let note = block_on(work)?;
-    let (wall_s, cpu_s) = (began.elapsed().as_secs_f64(), cpu_seconds()? - cpu_before);
+    let wall_s = (env.now().0 - began.0) as f64 / 1000.0;
+    let cpu_s = cpu_seconds()? - cpu_before;
     println!("{}", json!({"wall_s": wall_s, "cpu_s": cpu_s, "peak_mib": peak_mib()?, "note": note}));
     Ok(())
 }
@@ -162,7 +164,10 @@ pub(crate) fn print_table(title: &str, sides: &[(&str, &[Taken])]) {
         let peak = rounds.iter().map(|t| t.peak_mib).fold(0.0, f64::max);
         let note = rounds.last().map_or(Value::Null, |t| t.note.clone());
         let (wall, cpu) = (spread(|t| t.wall_s), spread(|t| t.cpu_s));
-        println!("| {name} | {wall} | {cpu} | {peak:.0} | {} |", if note.is_null() { String::new() } else { note.to_string() });
+        println!(
+            "| {name} | {wall} | {cpu} | {peak:.0} | {} |",
+            if note.is_null() { String::new() } else { note.to_string() }
+        );
     }
 }
 

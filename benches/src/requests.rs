@@ -5,13 +5,13 @@ use std::sync::Arc;
 use floe::arrow::array::{Int64Array, RecordBatch};
 use floe::object_store::memory::InMemory;
 use floe::{CreateTable, Location, Table};
-use floe_storage::CountingStore;
+use floe_storage::{CountingStore, StoreKind};
 
 use crate::measure::BoxError;
 
 pub(crate) async fn run() -> Result<(), BoxError> {
     let store = Arc::new(CountingStore::new(Arc::new(InMemory::new())));
-    let location = Location::with_store(store.clone(), "table".into(), "memory:///table");
+    let location = Location::with_store(store.clone(), "table".into(), "memory:///table").with_kind(StoreKind::Memory);
     let batch = RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from_iter_values(0..1000)) as _)])?;
     let create = CreateTable::from_arrow(&batch.schema())?;
     println!("| operation | GET | HEAD | LIST | PUT | DELETE | all |");
@@ -23,7 +23,12 @@ pub(crate) async fn run() -> Result<(), BoxError> {
         before = counts;
         println!(
             "| {name} | {} | {} | {} | {} | {} | {} |",
-            new.gets, new.heads, new.lists, new.puts, new.deletes, new.total()
+            new.gets,
+            new.heads,
+            new.lists,
+            new.puts,
+            new.deletes,
+            new.total()
         );
     };
     let table = Table::builder("memory:///table").with_location(location.clone()).create(create).await?;

@@ -6,6 +6,7 @@ use floe_table::TableError;
 use floe_table_format::FormatError;
 use floe_table_format::error::printable;
 use floe_table_format::schema::nearest;
+use floe_table_format::version::VersionOutOfRange;
 
 /// The result of a function of this crate.
 pub type Result<T, E = QueryError> = std::result::Result<T, E>;
@@ -177,6 +178,11 @@ impl QueryError {
             QueryError::SchemaNotEmpty { name, .. } => {
                 Some(format!("DROP SCHEMA {name} CASCADE drops its tables too"))
             }
+            QueryError::Table(TableError::InvalidRequest { operation, what, .. })
+                if operation.contains("vacuum") && what.contains("retention") =>
+            {
+                Some("SET floe.retention_check = false lets VACUUM delete what younger versions and running writers need".into())
+            }
             QueryError::ReadOnly { .. } => Some("open the session without read-only to change tables".into()),
             QueryError::Unsupported { instead, .. } => instead.clone(),
             QueryError::UnknownStatement { .. } => Some(
@@ -203,6 +209,12 @@ impl From<TableError> for QueryError {
     }
 }
 
+impl From<VersionOutOfRange> for QueryError {
+    fn from(error: VersionOutOfRange) -> Self {
+        FormatError::from(error).into()
+    }
+}
+
 impl From<DataFusionError> for QueryError {
     /// Unwraps what our own code handed to DataFusion, and turns a column that was not found into
     /// [`QueryError::UnknownColumn`].
@@ -212,6 +224,7 @@ impl From<DataFusionError> for QueryError {
             DataFusionError::Diagnostic(_, inner) => QueryError::from(*inner),
             DataFusionError::Collection(mut errors) if !errors.is_empty() => QueryError::from(errors.swap_remove(0)),
             DataFusionError::External(source) => from_external(source),
+            DataFusionError::ObjectStore(inner) => QueryError::Storage(of_store(&inner)),
             DataFusionError::ArrowError(inner, backtrace) => match *inner {
                 arrow::error::ArrowError::ExternalError(source) => from_external(source),
                 other => QueryError::DataFusion(Box::new(DataFusionError::ArrowError(Box::new(other), backtrace))),
@@ -227,6 +240,22 @@ impl From<DataFusionError> for QueryError {
             DataFusionError::SQL(parser_error, _) => QueryError::syntax(syntax_text(&parser_error)),
             other => QueryError::DataFusion(Box::new(other)),
         }
+    }
+}
+
+/// A store's failure under a query over files. Stores put request URLs into their words, and those may be signed.
+fn of_store(error: &object_store::Error) -> StorageError {
+    let words = error.to_string();
+    let shown = words.split_inclusive(char::is_whitespace).map(|word| match word.split_once('?') {
+        Some((before, _)) if before.contains("://") => format!("{before}?... "),
+        _ => word.to_owned(),
+    });
+    let what = printable(shown.collect::<String>().trim_end());
+    match error {
+        object_store::Error::NotFound { path, .. } => {
+            StorageError::NotFound { operation: "read", path: printable(path.split('?').next().unwrap_or_default()) }
+        }
+        _ => StorageError::Unavailable { operation: "read", path: "the files of the query".into(), what },
     }
 }
 

@@ -36,7 +36,11 @@ fn known(predicate: Predicate) -> Predicate {
         Predicate::And(parts) => conjunction(parts.into_iter().map(known).collect()),
         Predicate::Or(parts) => {
             let parts: Vec<Predicate> = parts.into_iter().map(known).collect();
-            if parts.iter().any(|part| matches!(part, Predicate::True)) { Predicate::True } else { Predicate::Or(parts) }
+            if parts.iter().any(|part| matches!(part, Predicate::True)) {
+                Predicate::True
+            } else {
+                Predicate::Or(parts)
+            }
         }
         // Not produced by the translation; what is under it cannot be weakened by weakening its parts.
         Predicate::Not(_) | Predicate::Unknown => Predicate::True,
@@ -101,7 +105,11 @@ fn translate(expr: &Expr, schema: &StructType, negated: bool) -> Predicate {
         Expr::BinaryExpr(binary) => translate_binary(binary, schema, negated),
         Expr::IsNull(inner) | Expr::IsNotNull(inner) => {
             let Some((path, _)) = column_path(inner, schema) else { return Predicate::Unknown };
-            if matches!(expr, Expr::IsNull(_)) != negated { Predicate::IsNull(path) } else { Predicate::IsNotNull(path) }
+            if matches!(expr, Expr::IsNull(_)) != negated {
+                Predicate::IsNull(path)
+            } else {
+                Predicate::IsNotNull(path)
+            }
         }
         Expr::Between(Between { expr: inner, negated: outside, low, high }) => {
             let (lower, upper) =
@@ -126,7 +134,11 @@ fn translate(expr: &Expr, schema: &StructType, negated: bool) -> Predicate {
         Expr::IsTrue(inner) if !negated => translate(inner, schema, false),
         Expr::IsFalse(inner) if !negated => translate(inner, schema, true),
         Expr::Literal(ScalarValue::Boolean(Some(value)), _) => {
-            if *value != negated { Predicate::True } else { Predicate::False }
+            if *value != negated {
+                Predicate::True
+            } else {
+                Predicate::False
+            }
         }
         Expr::Column(_) => match column_path(expr, schema) {
             Some((column, PrimitiveType::Boolean)) => {

@@ -3,19 +3,71 @@
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
+use datafusion::common::TableReference;
 use datafusion::datasource::file_format::csv::CsvFormat;
 use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::sql::sqlparser::ast::ObjectName;
 use floe_storage::{Location, StoreKind};
+use floe_table::Table;
+use floe_table_format::VersionSpec;
 use floe_table_format::error::printable;
 use futures::TryStreamExt;
 use object_store::ObjectStore;
 use url::Url;
 
 use crate::error::{QueryError, Result};
-use crate::relation::FileFormat;
-use crate::session::Session;
+use crate::provider::FloeTableProvider;
+use crate::relation::{FileFormat, RelationName};
+use crate::session::{Session, no_delta_log};
+
+impl Session {
+    /// What a statement reads when it names a relation.
+    pub(crate) async fn provider(&self, name: &ObjectName) -> Result<Arc<dyn TableProvider>> {
+        let table = match RelationName::of(name)? {
+            RelationName::Catalog { schema, table } => {
+                let schema = schema.unwrap_or_else(|| self.current_schema());
+                if let Some(registered) = self.warehouse().registered(&schema, &table) {
+                    return Ok(registered);
+                }
+                Box::pin(self.warehouse().table(&schema, &table)).await?
+            }
+            RelationName::Delta(path) => self.warehouse().table_at(&path).await?.ok_or_else(|| no_delta_log(&path))?,
+            RelationName::Path(path) => match self.delta_at(&path).await? {
+                Some(table) => table,
+                None => return open(self, None, &path).await,
+            },
+            RelationName::Files(format, path) => return open(self, Some(format), &path).await,
+            RelationName::InformationSchema(table) => {
+                let schema = self
+                    .context()
+                    .state()
+                    .schema_for_ref(TableReference::partial("information_schema", table.as_str()))?;
+                let found = schema.table(&table).await?;
+                return found.ok_or_else(|| {
+                    QueryError::unknown_table(format!("information_schema.{table}"), std::iter::empty())
+                });
+            }
+        };
+        let snapshot = table.cached_snapshot().await?;
+        Ok(Arc::new(FloeTableProvider::at(snapshot)?))
+    }
+
+    /// A table whose path stands in quotes, unless the path can only be files.
+    async fn delta_at(&self, path: &str) -> Result<Option<Table>> {
+        if has_glob(path) {
+            return Ok(None);
+        }
+        self.warehouse().table_at(path).await
+    }
+
+    /// What a statement reads when it names a relation and a version of it.
+    pub(crate) async fn provider_at(&self, name: &ObjectName, version: VersionSpec) -> Result<Arc<dyn TableProvider>> {
+        let snapshot = self.table_named(name).await?.at(version).await?;
+        Ok(Arc::new(FloeTableProvider::at(snapshot)?))
+    }
+}
 
 /// How many files are listed to find out what a folder holds.
 const LOOK_AT_MAX: usize = 1000;
@@ -25,20 +77,11 @@ pub(crate) fn has_glob(path: &str) -> bool {
     path.contains(['*', '?', '['])
 }
 
-/// Whether a path has a scheme that no table can be at.
-pub(crate) fn is_foreign_scheme(path: &str) -> bool {
-    matches!(path.split_once("://"), Some(("http" | "https" | "ftp", _)))
-}
-
 /// Opens a file, a folder of files, or a pattern.
 ///
 /// # Errors
 /// [`QueryError::UnreadablePath`] where there is nothing, or nothing of a known format.
-pub(crate) async fn open(
-    session: &Session,
-    format: Option<FileFormat>,
-    path: &str,
-) -> Result<Arc<dyn TableProvider>> {
+pub(crate) async fn open(session: &Session, format: Option<FileFormat>, path: &str) -> Result<Arc<dyn TableProvider>> {
     let unreadable = |what: String| QueryError::UnreadablePath { path: printable(path), what };
     let base = base_of(path);
     register_store(session, base)?;
@@ -47,7 +90,10 @@ pub(crate) async fn open(
     let format = match format.or_else(|| FileFormat::of_path(path)) {
         Some(format) => format,
         None => format_in(&location).await?.ok_or_else(|| {
-            unreadable("it is no Delta table and no .parquet, .csv, .json, .jsonl or .ndjson file, nor a folder of such".into())
+            unreadable(
+                "it is no Delta table and no .parquet, .csv, .json, .jsonl or .ndjson file, nor a folder of such"
+                    .into(),
+            )
         })?,
     };
     let state = session.context().state();
@@ -72,9 +118,14 @@ pub(crate) async fn open(
         FileFormat::Json => ListingOptions::new(Arc::new(JsonFormat::default())),
     };
     // A file is meant whatever its name ends with; in a folder only files of the format are.
-    let extension = if url.is_collection() && !has_glob(path) { extension_in(&location, format).await? } else { String::new() };
+    let extension =
+        if url.is_collection() && !has_glob(path) { extension_in(&location, format).await? } else { String::new() };
     let options = options.with_file_extension(extension);
-    let config = ListingTableConfig::new(url).with_listing_options(options).infer_schema(&state).await?;
+    let config = ListingTableConfig::new(url).with_listing_options(options).infer_schema(&state).await;
+    let config = config.map_err(|error| match error.to_string().contains("No files found") {
+        true => unreadable("no file is there that matches".into()),
+        false => error.into(),
+    })?;
     Ok(Arc::new(ListingTable::try_new(config)?))
 }
 

@@ -33,6 +33,7 @@ pub mod scan_exec;
 
 pub mod dml;
 pub mod filters;
+mod hooks;
 pub mod row_checks;
 
 mod attach;
@@ -47,9 +48,12 @@ mod planning;
 mod relation;
 mod statement;
 
+mod verbs;
+
 pub use error::{QueryError, Result};
 pub use output::{Done, Outcome};
 pub use provider::FloeTableProvider;
 pub use row_checks::SqlRowChecks;
 pub use session::{LocationHandle, Session, SessionOptions};
 pub use statement::{ParsedStatement, is_complete, split_statements};
+pub use verbs::{MergeBuilder, TableChangesByExpression};

@@ -175,6 +175,13 @@ impl Speller<'_> {
         }
     }
 
+    /// As a column, or else as a name inside a struct: in `a[1].c` that is an expression of its own.
+    fn column_or_nested(&self, ident: &mut Ident) {
+        if !self.column(ident) {
+            self.nested(ident);
+        }
+    }
+
     /// Spells a qualifier and gives the columns below it.
     fn qualifier(&self, ident: &mut Ident) -> Option<&Vec<String>> {
         for scope in self.scopes.iter().rev() {
@@ -213,13 +220,13 @@ impl Speller<'_> {
                 return;
             }
         };
-        if let Some((columns, rest)) = below {
-            if let Some((column, inner)) = rest.split_first_mut() {
-                if let Some(spelled) = spelling(&column.value, columns.iter()) {
-                    column.value = spelled;
-                }
-                inner.iter_mut().for_each(|part| self.nested(part));
+        if let Some((columns, rest)) = below
+            && let Some((column, inner)) = rest.split_first_mut()
+        {
+            if let Some(spelled) = spelling(&column.value, columns.iter()) {
+                column.value = spelled;
             }
+            inner.iter_mut().for_each(|part| self.nested(part));
         }
     }
 
@@ -309,8 +316,7 @@ impl VisitorMut for Speller<'_> {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
         // ORDER BY stands outside of the select and sees its output and its relations.
-        let mut scope =
-            vec![Binding { qualifier: None, columns: names_of_query(query, self.columns, &self.ctes) }];
+        let mut scope = vec![Binding { qualifier: None, columns: names_of_query(query, self.columns, &self.ctes) }];
         if let SetExpr::Select(select) = query.body.as_ref() {
             scope.extend(self.bindings_of(&select.from));
         }
@@ -418,12 +424,7 @@ impl VisitorMut for Speller<'_> {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         match expr {
-            Expr::Identifier(ident) => {
-                if !self.column(ident) {
-                    // Below `a.b[1].c` the names of struct fields are expressions too.
-                    self.nested(ident);
-                }
-            }
+            Expr::Identifier(ident) => self.column_or_nested(ident),
             Expr::CompoundIdentifier(parts) => self.compound(parts),
             _ => {}
         }
@@ -441,12 +442,7 @@ impl Speller<'_> {
 }
 
 /// Adds the relation of a table factor, or those inside of it.
-fn bind_factor(
-    factor: &TableFactor,
-    columns: &Columns,
-    ctes: &HashMap<String, Vec<String>>,
-    out: &mut Vec<Binding>,
-) {
+fn bind_factor(factor: &TableFactor, columns: &Columns, ctes: &HashMap<String, Vec<String>>, out: &mut Vec<Binding>) {
     match factor {
         TableFactor::Table { name, alias, args, version, .. } => {
             let key = relation_key(name, version.as_ref(), args.as_ref());

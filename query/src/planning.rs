@@ -13,9 +13,7 @@ use datafusion::datasource::provider_as_source;
 use datafusion::execution::context::SessionState;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{
-    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,
-};
+use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::parser::Statement as DFStatement;
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel, object_name_to_table_reference};
@@ -74,24 +72,33 @@ impl Planning {
                     if planning.tables.contains_key(&table_ref) || !wanted.contains(&table_ref) {
                         continue;
                     }
-                    let provider = session.provider(&name).await?;
+                    let provider = Box::pin(session.provider(&name)).await?;
                     planning.columns.add(name.to_string(), provider.schema());
                     planning.tables.insert(table_ref, provider_as_source(provider));
                 }
                 Reference::Versioned { name, version } => {
                     let key = relation_key(&name, Some(&version), None);
                     let spec = planning.version_spec(&version)?;
-                    let provider = session.provider_at(&name, spec).await?;
+                    let provider = Box::pin(session.provider_at(&name, spec)).await?;
                     planning.columns.add(key.clone(), provider.schema());
                     opened.insert(key, provider_as_source(provider));
                 }
                 Reference::Function { name, args } => {
+                    let key = relation_key(&name, None, Some(&args));
+                    let values = args.args.iter().map(|arg| planning.argument(arg)).collect::<Result<Vec<_>>>();
                     let Some(function) = crate::functions::TableFunction::named(&name) else {
+                        // DataFusion opens its own; only the names of its columns matter here.
+                        let literals =
+                            values.map(|values| values.into_iter().map(|v| Expr::Literal(v, None)).collect());
+                        if let Ok(source) =
+                            literals.and_then(|args| Ok(planning.get_table_function_source(&name.to_string(), args)?))
+                        {
+                            planning.columns.add(key, source.schema());
+                        }
                         continue;
                     };
-                    let key = relation_key(&name, None, Some(&args));
-                    let values = args.args.iter().map(|arg| planning.argument(arg)).collect::<Result<Vec<_>>>()?;
-                    let provider = function.open(session, &values).await?;
+                    let values = values?;
+                    let provider = Box::pin(function.open(session, &values)).await?;
                     planning.columns.add(key.clone(), provider.schema());
                     opened.insert(key, provider_as_source(provider));
                 }
@@ -169,7 +176,11 @@ pub(crate) fn version_spec(
             let value = constant(state, expr)?;
             let number = match value.cast_to(&DataType::Int64) {
                 Ok(ScalarValue::Int64(Some(number))) => number,
-                _ => return Err(QueryError::invalid_argument(format!("{expr} is no version: versions are 0, 1, 2, ..."))),
+                _ => {
+                    return Err(QueryError::invalid_argument(format!(
+                        "{expr} is no version: versions are 0, 1, 2, ..."
+                    )));
+                }
             };
             Ok(VersionSpec::Version(Version::try_from(number)?))
         }
@@ -225,11 +236,7 @@ impl ContextProvider for Planning {
         Ok(provider_as_source(provider))
     }
 
-    fn create_cte_work_table(
-        &self,
-        name: &str,
-        schema: SchemaRef,
-    ) -> datafusion::error::Result<Arc<dyn TableSource>> {
+    fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> datafusion::error::Result<Arc<dyn TableSource>> {
         Ok(provider_as_source(Arc::new(CteWorkTable::new(name, schema))))
     }
 

@@ -5,24 +5,20 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema, SchemaRef};
-use async_trait::async_trait;
-use datafusion::catalog::{ScanArgs, ScanResult, Session, TableProvider};
-use datafusion::common::{DFSchemaRef, Statistics, TableReference, plan_err};
+use datafusion::catalog::Session;
+use datafusion::common::plan_err;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::logical_expr::dml::{InsertOp, MergeIntoClause};
-use datafusion::logical_expr::utils::conjunction;
-use datafusion::logical_expr::{Expr, ExprSchemable, TableProviderFilterPushDown, TableType};
+use datafusion::logical_expr::{Expr, ExprSchemable};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use floe_table::{ScanPlan, Snapshot, Table};
 
-use crate::dml::{self, RowChange};
 use crate::error::QueryError;
 use crate::expressions;
 use crate::filters;
 use crate::scan_exec::{
     DeltaScanExec, ScanLayout, ScanOptions, ScanRequest, ScanSpec, ScanStatistics, evaluate_on_partitions, external,
-    live_rows, table_schema, table_statistics,
+    live_rows, table_schema,
 };
 
 /// A Floe table for a DataFusion `SessionContext`: scans, inserts, and DELETE, UPDATE and MERGE where DataFusion plans them.
@@ -48,11 +44,11 @@ use crate::scan_exec::{
 #[derive(Clone)]
 pub struct FloeTableProvider {
     /// What the columns were taken from, and what is read unless the provider is live.
-    snapshot: Arc<Snapshot>,
+    pub(crate) snapshot: Arc<Snapshot>,
     live: bool,
     options: ScanOptions,
-    schema: SchemaRef,
-    defaults: HashMap<String, Expr>,
+    pub(crate) schema: SchemaRef,
+    pub(crate) defaults: HashMap<String, Expr>,
 }
 
 impl FloeTableProvider {
@@ -98,6 +94,11 @@ impl FloeTableProvider {
         self.options.row_address = true;
         self.live = false;
         self.reshape()
+    }
+
+    /// Whether rows carry their address.
+    pub(crate) fn has_row_address(&self) -> bool {
+        self.options.row_address
     }
 
     fn reshape(mut self) -> crate::error::Result<Self> {
@@ -211,7 +212,7 @@ impl FloeTableProvider {
     }
 
     /// The table, for changing it. A change is made on the newest version, whichever version this provider reads.
-    fn change(&self) -> Result<&Table> {
+    pub(crate) fn change(&self) -> Result<&Table> {
         match self.options.row_address {
             true => plan_err!("rows with addresses are for reading"),
             false => Ok(self.table()),
@@ -219,7 +220,7 @@ impl FloeTableProvider {
     }
 }
 
-fn partition_columns(snapshot: &Snapshot) -> HashSet<&str> {
+pub(crate) fn partition_columns(snapshot: &Snapshot) -> HashSet<&str> {
     snapshot.state().metadata.partition_columns.iter().map(String::as_str).collect()
 }
 
@@ -252,7 +253,9 @@ fn columns_of_interest(schema: &SchemaRef, projected: &[usize], filters: &[Expr]
         columns.extend(filter.column_refs().iter().filter_map(|column| schema.index_of(column.name()).ok()));
     }
     // Bounds of nested columns and of bytes mean nothing to the engine.
-    columns.retain(|column| !schema.field(*column).data_type().is_nested() && !is_bytes(schema.field(*column).data_type()));
+    columns.retain(|column| {
+        !schema.field(*column).data_type().is_nested() && !is_bytes(schema.field(*column).data_type())
+    });
     columns
 }
 
@@ -269,7 +272,11 @@ fn column_defaults(snapshot: &Snapshot, schema: &SchemaRef) -> crate::error::Res
         let parsed = expressions::parse(sql, nothing.as_arrow())
             .and_then(|expr| expr.cast_to(column.data_type(), &nothing))
             .map_err(|e| {
-                QueryError::invalid_argument(format!("the default {sql} of column {}: {}", field.name, e.strip_backtrace()))
+                QueryError::invalid_argument(format!(
+                    "the default {sql} of column {}: {}",
+                    field.name,
+                    e.strip_backtrace()
+                ))
             })?;
         defaults.insert(field.name.clone(), parsed);
     }
@@ -284,97 +291,4 @@ impl fmt::Debug for FloeTableProvider {
             .field("live", &self.live)
             .finish()
     }
-}
-
-#[async_trait]
-impl TableProvider for FloeTableProvider {
-    fn schema(&self) -> SchemaRef {
-        self.schema.clone()
-    }
-
-    fn table_type(&self) -> TableType {
-        TableType::Base
-    }
-
-    fn get_column_default(&self, column: &str) -> Option<&Expr> {
-        self.defaults.get(column)
-    }
-
-    async fn scan(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
-        limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        self.plan_scan(state, projection.map(Vec::as_slice), filters, limit).await
-    }
-
-    async fn scan_with_args<'a>(&self, state: &dyn Session, args: ScanArgs<'a>) -> Result<ScanResult> {
-        let filters = args.filters().unwrap_or(&[]);
-        Ok(self.plan_scan(state, args.projection(), filters, args.limit()).await?.into())
-    }
-
-    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        let partition_columns = partition_columns(&self.snapshot);
-        Ok(filters
-            .iter()
-            .map(|filter| match filters::is_partition_only(filter, &partition_columns) {
-                true => TableProviderFilterPushDown::Exact,
-                false => TableProviderFilterPushDown::Inexact,
-            })
-            .collect())
-    }
-
-    fn statistics(&self) -> Option<Statistics> {
-        Some(table_statistics(self.snapshot.state(), self.schema.fields().len()))
-    }
-
-    async fn insert_into(
-        &self,
-        _state: &dyn Session,
-        input: Arc<dyn ExecutionPlan>,
-        insert_op: InsertOp,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        dml::insert_plan(self.change()?, &self.schema, input, insert_op)
-    }
-
-    async fn delete_from(&self, state: &dyn Session, filters: Vec<Expr>) -> Result<Arc<dyn ExecutionPlan>> {
-        let change = RowChange::Delete { predicate: conjunction(filters) };
-        dml::change_plan(state, self.change()?, target_of(self), change)
-    }
-
-    async fn update(
-        &self,
-        state: &dyn Session,
-        assignments: Vec<(String, Expr)>,
-        filters: Vec<Expr>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let change = RowChange::Update { assignments, predicate: conjunction(filters) };
-        dml::change_plan(state, self.change()?, target_of(self), change)
-    }
-
-    async fn truncate(&self, state: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
-        dml::change_plan(state, self.change()?, target_of(self), RowChange::Delete { predicate: None })
-    }
-
-    async fn merge_into(
-        &self,
-        state: &dyn Session,
-        source: Arc<dyn ExecutionPlan>,
-        merge_schema: DFSchemaRef,
-        on: Expr,
-        clauses: Vec<MergeIntoClause>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let table = self.change()?;
-        let columns = self.schema.fields().len();
-        let target = merge_schema.iter().next().and_then(|(qualifier, _)| qualifier.cloned()).unwrap_or_else(|| target_of(self));
-        let source = dml::planned_source(source, &merge_schema, columns)?;
-        dml::change_plan(state, table, target, RowChange::Merge { source, on, clauses })
-    }
-}
-
-/// What an unnamed target is called inside of a plan.
-fn target_of(_: &FloeTableProvider) -> TableReference {
-    TableReference::bare("target")
 }

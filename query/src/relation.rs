@@ -4,11 +4,9 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use datafusion::logical_expr::planner::{
-    PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
-};
-use datafusion::logical_expr::{LogicalPlanBuilder, TableSource};
 use datafusion::common::TableReference;
+use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
+use datafusion::logical_expr::{LogicalPlanBuilder, TableSource};
 use datafusion::sql::sqlparser::ast::{
     Ident, ObjectName, TableFactor, TableFunctionArgs, TableVersion, Visit, Visitor,
 };
@@ -106,7 +104,7 @@ pub(crate) enum Reference {
     /// The newest version.
     Current(ObjectName),
     /// `t VERSION AS OF 3`.
-    Versioned { name: ObjectName, version: TableVersion },
+    Versioned { name: ObjectName, version: Box<TableVersion> },
     /// `history('t')`.
     Function { name: ObjectName, args: TableFunctionArgs },
 }
@@ -133,7 +131,7 @@ impl Visitor for References {
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
         if let TableFactor::Table { name, args, version, .. } = factor {
             let reference = match (version, args) {
-                (Some(version), _) => Reference::Versioned { name: name.clone(), version: version.clone() },
+                (Some(version), _) => Reference::Versioned { name: name.clone(), version: Box::new(version.clone()) },
                 (None, Some(args)) => Reference::Function { name: name.clone(), args: args.clone() },
                 (None, None) => return ControlFlow::Continue(()),
             };

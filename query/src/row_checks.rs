@@ -76,10 +76,8 @@ mod tests {
     use super::*;
 
     fn batch() -> RecordBatch {
-        let schema = Schema::new(vec![
-            Field::new("Id", DataType::Int64, true),
-            Field::new("two words", DataType::Utf8, true),
-        ]);
+        let schema =
+            Schema::new(vec![Field::new("Id", DataType::Int64, true), Field::new("two words", DataType::Utf8, true)]);
         let ids = Int64Array::from(vec![Some(1), Some(2), None]);
         let words = StringArray::from(vec!["a", "b", "c"]);
         RecordBatch::try_new(Arc::new(schema), vec![Arc::new(ids), Arc::new(words)]).expect("columns fit")

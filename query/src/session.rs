@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use datafusion::catalog::TableProvider;
 use datafusion::common::config::ConfigExtension;
-use datafusion::common::{TableReference, extensions_options};
+use datafusion::common::extensions_options;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
@@ -13,17 +12,12 @@ use datafusion::sql::sqlparser::ast::ObjectName;
 use datafusion::sql::sqlparser::parser::Parser;
 use floe_storage::{Env, Location, StorageOptions};
 use floe_table::Table;
-use floe_table_format::VersionSpec;
 
 use crate::catalog::{CATALOG_NAME, DEFAULT_SCHEMA, TableEntry, Warehouse, WarehouseCatalog};
 use crate::dialect::FloeDialect;
 use crate::error::{QueryError, Result};
-use crate::in_place;
-use crate::output::Outcome;
-use crate::provider::FloeTableProvider;
 use crate::relation::RelationName;
 use crate::row_checks::SqlRowChecks;
-use crate::statement::{self, ParsedStatement, split_statements};
 
 /// The setting that keeps VACUUM from deleting what younger versions need.
 pub(crate) const RETENTION_CHECK: &str = "floe.retention_check";
@@ -183,39 +177,6 @@ impl Session {
         Ok(Session { context, warehouse, read_only: options.read_only })
     }
 
-    /// Runs one statement.
-    ///
-    /// # Errors
-    /// [`QueryError::InvalidArgument`] for none or several statements: see [`Session::statements`]; otherwise why the
-    /// statement failed.
-    pub async fn sql(&self, text: &str) -> Result<Outcome> {
-        let mut statements = split_statements(text)?;
-        match (statements.pop(), statements.len()) {
-            (Some(only), 0) => self.run(&only).await,
-            (None, _) => Err(QueryError::invalid_argument("there is no statement in the text")),
-            (Some(_), others) => Err(QueryError::invalid_argument(format!(
-                "the text holds {} statements, one is expected",
-                others + 1
-            ))),
-        }
-    }
-
-    /// The statements of a script, to be run one after another.
-    ///
-    /// # Errors
-    /// [`QueryError::Syntax`] if a quote or comment is not closed.
-    pub fn statements(&self, text: &str) -> Result<Vec<ParsedStatement>> {
-        split_statements(text)
-    }
-
-    /// Runs a statement. A statement that writes is finished when this returns; rows are read as they are asked for.
-    ///
-    /// # Errors
-    /// Why the statement failed; nothing is committed then.
-    pub async fn run(&self, statement: &ParsedStatement) -> Result<Outcome> {
-        statement::run(self, statement).await
-    }
-
     /// The DataFusion context, for what SQL does not say: registering functions, or tables of this process.
     pub fn context(&self) -> &SessionContext {
         &self.context
@@ -292,7 +253,7 @@ impl Session {
                         "{name} is a table of this process and no Delta table"
                     )));
                 }
-                self.warehouse.table(&schema, &table).await
+                Box::pin(self.warehouse.table(&schema, &table)).await
             }
             RelationName::Delta(path) | RelationName::Path(path) => {
                 let found = self.warehouse.table_at(&path).await?;
@@ -307,58 +268,8 @@ impl Session {
             }
         }
     }
-
-    /// What a statement reads when it names a relation.
-    pub(crate) async fn provider(&self, name: &ObjectName) -> Result<Arc<dyn TableProvider>> {
-        let table = match RelationName::of(name)? {
-            RelationName::Catalog { schema, table } => {
-                let schema = schema.unwrap_or_else(|| self.current_schema());
-                if let Some(registered) = self.warehouse.registered(&schema, &table) {
-                    return Ok(registered);
-                }
-                self.warehouse.table(&schema, &table).await?
-            }
-            RelationName::Delta(path) => {
-                self.warehouse.table_at(&path).await?.ok_or_else(|| no_delta_log(&path))?
-            }
-            RelationName::Path(path) => match self.delta_at(&path).await? {
-                Some(table) => table,
-                None => return in_place::open(self, None, &path).await,
-            },
-            RelationName::Files(format, path) => return in_place::open(self, Some(format), &path).await,
-            RelationName::InformationSchema(table) => {
-                let schema = self.context.state().schema_for_ref(TableReference::partial("information_schema", table.as_str()))?;
-                let found = schema.table(&table).await?;
-                return found.ok_or_else(|| {
-                    QueryError::unknown_table(format!("information_schema.{table}"), std::iter::empty())
-                });
-            }
-        };
-        let snapshot = table.cached_snapshot().await?;
-        Ok(Arc::new(FloeTableProvider::at(snapshot)?))
-    }
-
-    /// A table whose path stands in quotes, unless the path can only be files.
-    async fn delta_at(&self, path: &str) -> Result<Option<Table>> {
-        if in_place::has_glob(path) {
-            return Ok(None);
-        }
-        match self.warehouse.table_at(path).await {
-            // A scheme that only files can have, as https.
-            Err(QueryError::Table(error)) if in_place::is_foreign_scheme(path) => {
-                Err(QueryError::UnreadablePath { path: path.into(), what: error.to_string() })
-            }
-            other => other,
-        }
-    }
-
-    /// What a statement reads when it names a relation and a version of it.
-    pub(crate) async fn provider_at(&self, name: &ObjectName, version: VersionSpec) -> Result<Arc<dyn TableProvider>> {
-        let snapshot = self.table_named(name).await?.at(version).await?;
-        Ok(Arc::new(FloeTableProvider::at(snapshot)?))
-    }
 }
 
-fn no_delta_log(path: &str) -> QueryError {
+pub(crate) fn no_delta_log(path: &str) -> QueryError {
     QueryError::UnreadablePath { path: path.into(), what: "there is no Delta log (_delta_log) in it".into() }
 }

@@ -172,9 +172,9 @@ impl MergeBuilder {
         let names: Vec<String> = source.schema().fields().iter().map(|f| f.name().clone()).collect();
         let source = LogicalPlanBuilder::from(source).alias(SOURCE)?.build()?;
         let all = || {
-            names.iter().map(|name| {
-                (name.clone(), Expr::Column(Column::new(Some(TableReference::bare(SOURCE)), name.clone())))
-            })
+            names
+                .iter()
+                .map(|name| (name.clone(), Expr::Column(Column::new(Some(TableReference::bare(SOURCE)), name.clone()))))
         };
         let clauses = clauses
             .into_iter()

@@ -1,6 +1,6 @@
 //! What can be wrong with a log, a checkpoint, a schema or a request, as one enum.
 
-use crate::version::{TimestampMs, Version};
+use crate::version::{TimestampMs, Version, VersionOutOfRange};
 
 /// The result of a function of this crate.
 pub type Result<T, E = FormatError> = std::result::Result<T, E>;
@@ -63,6 +63,9 @@ pub enum FormatError {
         /// The largest accepted value.
         limit: u64,
     },
+    /// A number stands where a version should.
+    #[error(transparent)]
+    VersionOutOfRange(#[from] VersionOutOfRange),
     /// There is no Delta log where one was looked for.
     #[error("not a Delta table: no commit and no checkpoint in _delta_log")]
     NotATable,

@@ -4,8 +4,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{FormatError, Result};
-
 /// The number of a commit: 0 for the first, without gaps from there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -15,15 +13,16 @@ impl Version {
     /// The version that creates a table.
     pub const ZERO: Version = Version(0);
 
+    /// The largest version: the protocol stores versions as signed 64-bit numbers, and the next one must fit too.
+    pub const MAX: Version = Version(i64::MAX as u64 - 1);
+
     /// The version with this number.
     ///
     /// # Errors
-    /// [`FormatError::LimitExceeded`] above 2^63 - 2: the protocol stores versions as signed 64-bit numbers, and the
-    /// next version must fit too.
-    pub fn new(number: u64) -> Result<Self> {
-        let limit = i64::MAX as u64 - 1;
-        if number > limit {
-            return Err(FormatError::LimitExceeded { which: "version".into(), found: number, limit });
+    /// [`VersionOutOfRange`] above [`Version::MAX`].
+    pub fn new(number: u64) -> Result<Self, VersionOutOfRange> {
+        if number > Version::MAX.0 {
+            return Err(VersionOutOfRange { found: i128::from(number) });
         }
         Ok(Version(number))
     }
@@ -42,7 +41,7 @@ impl Version {
     ///
     /// # Errors
     /// As [`Version::new`].
-    pub fn next(self) -> Result<Self> {
+    pub fn next(self) -> Result<Self, VersionOutOfRange> {
         Version::new(self.0 + 1)
     }
 
@@ -53,15 +52,11 @@ impl Version {
 }
 
 impl TryFrom<i64> for Version {
-    type Error = FormatError;
+    type Error = VersionOutOfRange;
 
-    fn try_from(number: i64) -> Result<Self> {
-        let number = u64::try_from(number).map_err(|_| FormatError::InvalidValue {
-            value: number.to_string(),
-            target: "version".into(),
-            what: "versions are not negative".into(),
-        })?;
-        Version::new(number)
+    fn try_from(number: i64) -> Result<Self, VersionOutOfRange> {
+        let out_of_range = VersionOutOfRange { found: i128::from(number) };
+        Version::new(u64::try_from(number).map_err(|_| out_of_range)?)
     }
 }
 
@@ -69,6 +64,14 @@ impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
     }
+}
+
+/// A number that is no version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{found} is no version: versions are 0 to {}", Version::MAX)]
+pub struct VersionOutOfRange {
+    /// The number.
+    pub found: i128,
 }
 
 /// Milliseconds since 1970-01-01T00:00:00Z.

@@ -12,8 +12,8 @@ use crate::session::storage_options;
 
 /// Probes the store and says what was found, one line a check, on standard output.
 pub(crate) async fn examine(request: &Examination, messages: &Messages) -> Result<(), Failure> {
-    let location = Location::open(&request.uri, &storage_options(&request.options)).map_err(Failure::Storage)?;
-    let report = doctor::probe(&location, &Env::system()).await.map_err(Failure::Storage)?;
+    let location = Location::open(&request.uri, &storage_options(&request.options))?;
+    let report = doctor::probe(&location, &Env::system()).await?;
     let text = messages.harmless(&report.to_string());
     writeln!(io::stdout().lock(), "{text}").map_err(|error| Failure::Output(RenderError::Output(error)))?;
     if !report.is_healthy() {

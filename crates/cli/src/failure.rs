@@ -21,17 +21,35 @@ pub(crate) enum Failure {
     /// The table, file or directory of the command line cannot be opened.
     Place { place: String, what: String },
     /// A statement failed; `at` says which of several.
-    Statement { at: Option<String>, error: QueryError },
+    Statement { at: Option<String>, error: Box<QueryError> },
     /// The session or a result failed outside any statement.
-    Query(QueryError),
+    Query(Box<QueryError>),
     /// The result could not be written.
     Output(RenderError),
     /// The store could not be examined.
-    Storage(StorageError),
+    Storage(Box<StorageError>),
     /// The store was examined and cannot hold tables.
     UnfitStore { uri: String },
     /// The terminal failed.
     Terminal(rustyline::error::ReadlineError),
+}
+
+impl From<QueryError> for Failure {
+    fn from(error: QueryError) -> Self {
+        Self::Query(Box::new(error))
+    }
+}
+
+impl From<StorageError> for Failure {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(Box::new(error))
+    }
+}
+
+impl From<RenderError> for Failure {
+    fn from(error: RenderError) -> Self {
+        Self::Output(error)
+    }
 }
 
 impl Failure {

@@ -1,6 +1,6 @@
 //! The `floe` binary: arguments, the shell, rendering.
 //!
-//! An invocation becomes one [`Request`](arguments::Request): a session to open and the statements to run on it, or the
+//! An invocation becomes one [`Request`]: a session to open and the statements to run on it, or the
 //! shell. Each statement becomes one call of [`floe_query::Session`]; its rows go to standard output through a
 //! [`render::Renderer`], what is said about it to standard error. No table is read or written here in any other way.
 //!

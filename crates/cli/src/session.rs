@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use floe_query::{Done, Outcome, ParsedStatement, Session, SessionOptions, split_statements};
+use floe_query::{Done, Outcome, ParsedStatement, QueryError, Session, SessionOptions, split_statements};
 use floe_storage::{Env, StorageOptions};
 use futures::StreamExt;
 use futures::channel::oneshot;
@@ -45,7 +45,7 @@ impl Runner {
         let options = SessionOptions::new(&request.warehouse)
             .with_storage_options(storage_options(&request.options))
             .with_read_only(request.read_only);
-        let session = Session::open(options).await.map_err(Failure::Query)?;
+        let session = Session::open(options).await?;
         let runner = Self {
             session,
             messages: messages.clone(),
@@ -55,11 +55,10 @@ impl Runner {
         };
         if let Some(given) = &request.place {
             let place = place::resolve(given)?;
-            runner
-                .session
-                .attach(&place.name, &place.location)
-                .await
-                .map_err(|error| Failure::Statement { at: Some(format!("cannot open {given}")), error })?;
+            runner.session.attach(&place.name, &place.location).await.map_err(|error| Failure::Statement {
+                at: Some(format!("cannot open {given}")),
+                error: Box::new(error),
+            })?;
             messages.note(&format!("opened {given} as {}", place.name));
         }
         Ok(runner)
@@ -76,7 +75,7 @@ impl Runner {
     }
 
     /// Shows the columns of every table of the current schema.
-    pub(crate) fn run_all_columns(&self, runtime: &Runtime) -> Result<(), Failure> {
+    pub(crate) fn run_all_columns(&self, runtimes: &Runtimes) -> Result<(), Failure> {
         self.until_interrupted(runtimes, |runner| async move { runner.all_columns().await })
     }
 
@@ -116,7 +115,7 @@ impl Runner {
     }
 
     async fn script(&self, text: &str, source: &str) -> Result<(), Failure> {
-        let statements = split_statements(text).map_err(|error| Failure::Statement { at: None, error })?;
+        let statements = split_statements(text)?;
         let several = statements.len() > 1;
         for (position, statement) in statements.iter().enumerate() {
             self.check_not_given_up()?;
@@ -130,7 +129,7 @@ impl Runner {
     }
 
     async fn all_columns(&self) -> Result<(), Failure> {
-        for table in self.session.tables().await.map_err(Failure::Query)? {
+        for table in self.session.tables().await? {
             self.messages.note(&table.name);
             let quoted = |name: &str| format!("`{}`", name.replace('`', "``"));
             self.script(&format!("DESCRIBE {}.{}", quoted(&table.schema), quoted(&table.name)), "input").await?;
@@ -140,7 +139,7 @@ impl Runner {
 
     async fn statement(&self, statement: &ParsedStatement) -> Result<(), Failure> {
         let began = self.env.now();
-        let outcome = self.session.run(statement).await.map_err(Failure::Query)?;
+        let outcome = self.session.run(statement).await?;
         self.check_not_given_up()?;
         match outcome {
             Outcome::Done(Done { message, .. }) => {
@@ -156,7 +155,7 @@ impl Runner {
                 let mut renderer = renderer(self.format, &rows.schema(), Surface::stdout());
                 while let Some(batch) = rows.next().await {
                     self.check_not_given_up()?;
-                    let batch = batch.map_err(|error| Failure::Query(error.into()));
+                    let batch = batch.map_err(|error| Failure::from(QueryError::from(error)));
                     let written = batch.and_then(|batch| renderer.batch(&batch, &mut out).map_err(Failure::Output));
                     if let Err(failure) = written {
                         // What was written stays written, before the error is said.
@@ -164,7 +163,7 @@ impl Runner {
                         return Err(failure);
                     }
                 }
-                let shown = renderer.finish(&mut out).map_err(Failure::Output)?;
+                let shown = renderer.finish(&mut out)?;
                 out.flush().map_err(|error| Failure::Output(error.into()))?;
                 self.messages.aside(&footer(shown, self.env.now().0 - began.0));
             }
@@ -198,7 +197,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position) % 3 == 0 {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

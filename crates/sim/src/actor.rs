@@ -24,16 +24,16 @@ use crate::sabotage::{Role, Saboteur};
 use crate::scenario::Scenario;
 use crate::store::FaultStore;
 
-pub(crate) use maintenance::{checkpointer, compactor, vacuum};
+pub(crate) use maintenance::{checkpointer, compactor, steward, vacuum};
 pub(crate) use reader::reader;
 pub(crate) use writer::{Cursor, batch_of, scan_rows, writer};
 
 /// The folder of the table in the simulated store, with a space that has to survive every spelling.
 pub(crate) const ROOT: &str = "lake/my table";
 /// Files stay this long after they were removed.
-pub(crate) const FILE_RETENTION_MS: i64 = 60 * 60 * 1000;
+pub(crate) const FILE_RETENTION_MS: i64 = 40 * 60 * 1000;
 /// Log files stay this long.
-pub(crate) const LOG_RETENTION_MS: i64 = 2 * 60 * 60 * 1000;
+pub(crate) const LOG_RETENTION_MS: i64 = 60 * 60 * 1000;
 
 /// How often an actor tries to open the table.
 const OPEN_ATTEMPTS_MAX: u32 = 60;
@@ -79,7 +79,8 @@ impl Actor {
             rng.fork("store"),
         );
         // The simulated store keeps its promises about put-if-absent; probing it would only cost requests.
-        let location = Location::with_store(Arc::new(store), Path::from(ROOT), "sim:///lake/my table").with_kind(StoreKind::Memory);
+        let location = Location::with_store(Arc::new(store), Path::from(ROOT), "sim:///lake/my table")
+            .with_kind(StoreKind::Memory);
         Actor { shared: shared.clone(), name: name.to_owned(), process, env, location }
     }
 
@@ -115,9 +116,11 @@ impl Actor {
         self.env.sleep(pause).await;
     }
 
-    /// Pauses as long as the scenario has actors pause between operations.
+    /// Pauses as the scenario has actors pause between operations: mostly hardly at all, now and then for long. Races need
+    /// the one, retention the other.
     pub(crate) async fn rest_between_ops(&self) {
-        self.rest(self.shared.scenario.rest_ms_max).await;
+        let long = self.env.random_u64().is_multiple_of(3);
+        self.rest(if long { self.shared.scenario.rest_ms_max } else { 60 }).await;
     }
 
     pub(crate) fn closing(&self) -> bool {
@@ -138,10 +141,12 @@ impl Actor {
     }
 }
 
-/// Errors that other actors explain, without any fault: a lost race, and time travel beyond the retention.
+/// Errors that other actors explain, without any fault: a lost race, time travel beyond the retention, and going back to a
+/// version that vacuum has emptied.
 fn expected_in_calm(error: &TableError) -> bool {
     match error {
         TableError::Conflict { .. } => true,
+        TableError::InvalidRequest { operation, .. } => operation == "restore the version",
         TableError::Storage { source, .. } => matches!(source.as_ref(), StorageError::NotFound { .. }),
         other => matches!(
             other.format_error(),

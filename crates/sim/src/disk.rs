@@ -92,7 +92,9 @@ impl Disk {
     pub fn list(&self, prefix: &str) -> Vec<(String, Object)> {
         let state = lock(&self.0);
         let from = state.objects.range(prefix.to_owned()..);
-        from.take_while(|(path, _)| path.starts_with(prefix)).map(|(path, object)| (path.clone(), object.clone())).collect()
+        from.take_while(|(path, _)| path.starts_with(prefix))
+            .map(|(path, object)| (path.clone(), object.clone()))
+            .collect()
     }
 
     /// As [`Disk::list`], as a listing that lags would show it: what appeared after `as_of_us` is missing, what was deleted

@@ -243,15 +243,17 @@ mod tests {
 
     #[test]
     fn planned_faults_strike_their_request_only() {
-        let plan = vec![PlannedFault { op: Op::Create, path_contains: "_delta_log".into(), nth: 2, fault: Fault::FailAfter }];
+        let plan =
+            vec![PlannedFault { op: Op::Create, path_contains: "_delta_log".into(), nth: 2, fault: Fault::FailAfter }];
         let faults = Faults::new(FaultRates::calm(), plan);
         faults.switch(true);
         let mut rng = SimRng::new(1);
-        let drawn: Vec<Option<Fault>> = [(Op::Create, "t/_delta_log/0"), (Op::Get, "t/_delta_log/0"), (Op::Create, "t/a")]
-            .into_iter()
-            .chain([(Op::Create, "t/_delta_log/1"), (Op::Create, "t/_delta_log/2")])
-            .map(|(op, path)| faults.draw(&mut rng, op, path))
-            .collect();
+        let drawn: Vec<Option<Fault>> =
+            [(Op::Create, "t/_delta_log/0"), (Op::Get, "t/_delta_log/0"), (Op::Create, "t/a")]
+                .into_iter()
+                .chain([(Op::Create, "t/_delta_log/1"), (Op::Create, "t/_delta_log/2")])
+                .map(|(op, path)| faults.draw(&mut rng, op, path))
+                .collect();
         assert_eq!(drawn, [None, None, None, Some(Fault::FailAfter), None]);
     }
 

@@ -105,7 +105,12 @@ impl Ledger {
 
     /// Counts something.
     pub(crate) fn count(&self, what: impl Into<String>) {
-        *lock(&self.0).counts.entry(what.into()).or_default() += 1;
+        self.count_many(what, 1);
+    }
+
+    /// Counts something that happened several times.
+    pub(crate) fn count_many(&self, what: impl Into<String>, times: u64) {
+        *lock(&self.0).counts.entry(what.into()).or_default() += times;
     }
 
     /// Everything recorded so far.

@@ -47,8 +47,11 @@ impl Filter {
 
     /// The same as Floe's predicate.
     pub(crate) fn predicate(&self) -> Predicate {
-        Predicate::compare("key", CompareOp::GtEq, Scalar::Long(self.from))
-            .and(Predicate::compare("key", CompareOp::Lt, Scalar::Long(self.to)))
+        Predicate::compare("key", CompareOp::GtEq, Scalar::Long(self.from)).and(Predicate::compare(
+            "key",
+            CompareOp::Lt,
+            Scalar::Long(self.to),
+        ))
     }
 }
 
@@ -63,8 +66,13 @@ pub(crate) enum Intent {
     Update(Filter, i64),
     /// Replaces all rows.
     Overwrite(Vec<Row>),
+    /// Goes back to the rows that an earlier version had.
+    Restore(Vec<Row>),
     /// Adds one row, whose value says what was read.
     ReadThenAppend(Filter, Row),
+    /// Adds what was read to the value of one row of it, the one with the smallest id. As a merge does that looks at
+    /// rows it does not change.
+    ReadThenUpdate(Filter),
 }
 
 impl Intent {
@@ -72,6 +80,12 @@ impl Intent {
     pub(crate) fn witness<'a>(row: &Row, read: impl Iterator<Item = &'a Row>) -> Row {
         let (count, sum) = read.fold((0, 0), |(count, sum): (i64, i64), row| (count + 1, sum + row.value));
         Row { value: count * 1_000_000 + sum, ..row.clone() }
+    }
+
+    /// The row that [`Intent::ReadThenUpdate`] changes after having read these; none if there are none.
+    pub(crate) fn summed(read: &[Row]) -> Option<Row> {
+        let first = read.iter().min()?;
+        Some(Row { value: first.value + 1_000 * read.len() as i64, ..first.clone() })
     }
 }
 
@@ -114,7 +128,7 @@ impl Model {
                     (known.born, known.blind) = (version, false);
                 }
             }
-            Intent::Overwrite(rows) => {
+            Intent::Overwrite(rows) | Intent::Restore(rows) => {
                 self.rows.retain(|_, known| !seen(known));
                 return self.add(rows.iter().cloned(), version, false);
             }
@@ -122,6 +136,13 @@ impl Model {
                 let read = self.rows.values().filter(|known| filter.matches(&known.row) && seen(known));
                 let row = Intent::witness(row, read.map(|known| &known.row));
                 return self.add([row], version, false);
+            }
+            Intent::ReadThenUpdate(filter) => {
+                let read: Vec<Row> =
+                    self.rows.values().filter(|k| filter.matches(&k.row) && seen(k)).map(|k| k.row.clone()).collect();
+                if let Some(changed) = Intent::summed(&read) {
+                    self.rows.insert(changed.id, Known { row: changed, born: version, blind: false });
+                }
             }
         }
         Ok(())

@@ -26,6 +26,8 @@ pub(crate) struct NaiveVersion {
     pub(crate) info: Map<String, Value>,
     /// Paths the commit added with new rows.
     pub(crate) added: Vec<FileKey>,
+    /// Paths of entries that the commit took away.
+    pub(crate) removed: BTreeSet<String>,
     /// Whether the commit says that it changes rows.
     pub(crate) data_change: bool,
     /// How far each application has written.
@@ -100,6 +102,7 @@ impl<'a> NaiveReader<'a> {
                     }
                 }
             }
+            let removed_paths = removed.iter().map(|(path, _): &FileKey| path.clone()).collect();
             for gone in removed {
                 if live.remove(&gone).is_none() {
                     return Err(format!("{path} removes {gone:?}, which is not live"));
@@ -122,6 +125,7 @@ impl<'a> NaiveReader<'a> {
                 live: live.clone(),
                 info,
                 added: added_keys,
+                removed: removed_paths,
                 data_change,
                 progress: progress.clone(),
             });
@@ -163,7 +167,8 @@ impl<'a> NaiveReader<'a> {
     /// Which statistic is wrong, in words.
     pub(crate) fn check_statistics(&self, file: &LiveFile) -> Result<(), String> {
         let rows = self.file_rows(&file.name)?;
-        let stored = self.disk.contents_ever(&format!("{}{}", self.root, file.name)).last().map(|bytes| bytes.len() as u64);
+        let stored =
+            self.disk.contents_ever(&format!("{}{}", self.root, file.name)).last().map(|bytes| bytes.len() as u64);
         if file.add.get("size").and_then(Value::as_u64) != stored {
             return Err(format!("{}: the size in the log is not that of the file, {stored:?}", file.name));
         }
@@ -232,7 +237,12 @@ pub(crate) fn rows_of(batch: &RecordBatch) -> Result<Vec<Row>, String> {
         return Err("a null where none was written".into());
     }
     Ok((0..batch.num_rows())
-        .map(|row| Row { id: id.value(row), key: key.value(row), value: value.value(row), tag: tag.value(row).to_owned() })
+        .map(|row| Row {
+            id: id.value(row),
+            key: key.value(row),
+            value: value.value(row),
+            tag: tag.value(row).to_owned(),
+        })
         .collect())
 }
 

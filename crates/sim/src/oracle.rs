@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::actor::{Actor, FILE_RETENTION_MS, LOG_RETENTION_MS, ROOT, Shared, scan_rows};
 use crate::executor::{Executor, Process};
 use crate::ledger::{Attempt, OpKey, Records, Told};
-use crate::model::{Filter, Model, Row};
+use crate::model::{Filter, Intent, Model, Row};
 use crate::naive::{FileKey, NaiveReader, NaiveVersion};
 use crate::sabotage::Role;
 
@@ -46,6 +46,9 @@ pub(crate) fn judge(shared: &Arc<Shared>, executor: &Executor) -> Verdict {
             verdict.violations.extend(findings.observations());
             verdict.violations.extend(findings.files());
             verdict.violations.extend(findings.times());
+            for (what, times) in findings.meetings() {
+                shared.ledger.count_many(what, times);
+            }
             let jobs = FloeReading {
                 world: Actor::new(shared, "judge", Role::World, Process::WORLD, 0),
                 must_open: findings.versions_that_must_open(),
@@ -94,14 +97,25 @@ impl History {
                 if let Err(what) = model.apply(intent, read, number_u64) {
                     history.violations.push(format!("version {number}, {op:?} attempt {attempt}: {what}"));
                 }
+            } else if let Some(target) = restored(version) {
+                let rows = history.rows.get(target as usize).cloned().ok_or("restores a version that never was")?;
+                let read =
+                    version.info.get("readVersion").and_then(Value::as_u64).ok_or("a restore without readVersion")?;
+                if let Err(what) = model.apply(&Intent::Restore(rows), read, number_u64) {
+                    history.violations.push(format!("version {number}, restore of {target}: {what}"));
+                }
             } else if version.data_change {
-                history.violations.push(format!("version {number} changes rows and belongs to no operation: {:?}", version.info));
+                history
+                    .violations
+                    .push(format!("version {number} changes rows and belongs to no operation: {:?}", version.info));
             }
             let expected = model.rows();
             let found = naive.rows(version).map_err(|what| format!("version {number}: {what}"))?;
             if found != expected {
                 let what = attempt.map_or_else(|| "upkeep".to_owned(), |a| describe(&records.attempts[a], a));
-                history.violations.push(format!("rows of version {number} ({what}): {}", difference(&expected, &found)));
+                history
+                    .violations
+                    .push(format!("rows of version {number} ({what}): {}", difference(&expected, &found)));
                 // What follows from a wrong version is wrong as well, and says nothing new.
                 history.rows.push(expected);
                 history.attempts.push(attempt);
@@ -121,6 +135,13 @@ impl History {
     }
 }
 
+/// Which version a restore went back to.
+fn restored(version: &NaiveVersion) -> Option<u64> {
+    let is_restore = version.info.get("operation").and_then(Value::as_str) == Some("RESTORE");
+    let target = version.info.get("operationParameters").and_then(|p| p.get("version")).filter(|_| is_restore)?;
+    target.to_string().replace(['"', '\\'], "").parse().ok()
+}
+
 /// Which attempt made a version: by the number it left in the commit, or by the rows it added.
 fn identify(records: &Records, naive: &NaiveReader<'_>, version: &NaiveVersion) -> Result<Option<usize>, String> {
     let parameters = version.info.get("operationParameters");
@@ -129,7 +150,7 @@ fn identify(records: &Records, naive: &NaiveReader<'_>, version: &NaiveVersion) 
         let number: usize = number.parse().map_err(|_| format!("attempt {number:?} in a commit"))?;
         return if number < records.attempts.len() { Ok(Some(number)) } else { Err(format!("no attempt {number}")) };
     }
-    if !version.data_change {
+    if !version.data_change || restored(version).is_some() {
         return Ok(None);
     }
     let Some(file) = version.added.first().and_then(|key| version.live.get(key)) else { return Ok(None) };
@@ -139,11 +160,14 @@ fn identify(records: &Records, naive: &NaiveReader<'_>, version: &NaiveVersion) 
     let candidates = || records.attempts.iter().enumerate().filter(|(_, a)| of_tag(a) && a.read.is_none());
     let told = candidates().find(|(_, a)| matches!(a.told, Told::Committed(_)));
     let open = || candidates().find(|(_, a)| matches!(a.told, Told::Nothing | Told::Unknown));
-    Ok(told.or_else(open).or_else(|| candidates().last()).map(|(number, _)| number))
+    Ok(told.or_else(open).or_else(|| candidates().next_back()).map(|(number, _)| number))
 }
 
 fn describe(attempt: &Attempt, number: usize) -> String {
-    format!("{}/{} attempt {number} on version {:?}: {:?}", attempt.op.actor, attempt.op.seq, attempt.read, attempt.intent)
+    format!(
+        "{}/{} attempt {number} on version {:?}: {:?}",
+        attempt.op.actor, attempt.op.seq, attempt.read, attempt.intent
+    )
 }
 
 /// How two sorted lists of rows differ.
@@ -183,10 +207,12 @@ impl Findings<'_> {
             versions_of.entry(&attempt.op).or_default().push(version as u64);
             match &attempt.told {
                 Told::Committed(told) if *told != version as u64 => {
-                    violations.push(format!("version {version} is {}, told to be version {told}", describe(attempt, number)));
+                    violations
+                        .push(format!("version {version} is {}, told to be version {told}", describe(attempt, number)));
                 }
                 Told::Refused(why) => {
-                    violations.push(format!("version {version} is {}, told not to be: {why}", describe(attempt, number)));
+                    violations
+                        .push(format!("version {version} is {}, told not to be: {why}", describe(attempt, number)));
                 }
                 _ => {}
             }
@@ -200,7 +226,8 @@ impl Findings<'_> {
             let there = versions_of.get(&attempt.op);
             match attempt.told {
                 Told::Committed(version) if !there.is_some_and(|versions| versions.contains(&version)) => {
-                    violations.push(format!("{} was told to be version {version} and is not", describe(attempt, number)));
+                    violations
+                        .push(format!("{} was told to be version {version} and is not", describe(attempt, number)));
                 }
                 Told::DoneBefore if there.is_none() => {
                     violations.push(format!("{} was told to be done before and is not", describe(attempt, number)));
@@ -209,6 +236,25 @@ impl Findings<'_> {
             }
         }
         violations
+    }
+
+    /// How often operations that overlapped in time both went through, and on the same file at that: proof that the worlds
+    /// put the conflict rules to work.
+    fn meetings(&self) -> BTreeMap<&'static str, u64> {
+        let mut times = BTreeMap::new();
+        for (version, attempt) in self.history.attempts.iter().enumerate() {
+            let Some(read) = attempt.and_then(|attempt| self.records.attempts[attempt].read) else { continue };
+            let between = read as usize + 1..version;
+            if between.is_empty() {
+                continue;
+            }
+            *times.entry("commit behind others").or_default() += 1;
+            let removed = &self.versions[version].removed;
+            if between.into_iter().any(|other| self.versions[other].removed.intersection(removed).next().is_some()) {
+                *times.entry("commit on a file that others changed").or_default() += 1;
+            }
+        }
+        times
     }
 
     /// Readers were given what the model holds at that version.

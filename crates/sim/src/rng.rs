@@ -16,7 +16,8 @@ impl SimRng {
     /// A generator for a part of the world, which draws independently of the others: adding draws in one place does not
     /// change what happens in another.
     pub fn fork(&self, label: &str) -> Self {
-        let hashed = label.bytes().fold(0xCBF2_9CE4_8422_2325, |h: u64, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01B3));
+        let hashed =
+            label.bytes().fold(0xCBF2_9CE4_8422_2325, |h: u64, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01B3));
         SimRng(mix(self.0 ^ hashed))
     }
 

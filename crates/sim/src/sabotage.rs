@@ -34,10 +34,12 @@ pub enum Sabotage {
     BlindAppendClaimed,
     /// A new deletion vector forgets the rows that the old one marked (law 3).
     VectorNotUnioned,
+    /// A loser that marks rows of a file on top of the winner's marks forgets those (law 3).
+    WinnersVectorForgotten,
     /// A `remove` does not name its deletion vector, so the old entry stays alive (law 9).
     RemoveWithoutVector,
-    /// Readers drop deletion vectors, deleted rows come back (law 3).
-    VectorsIgnoredOnRead,
+    /// Readers lose the first row of each deletion vector, a deleted row comes back (law 3).
+    VectorsMisread,
     /// Readers skip some `remove` actions before older entries are matched with them (law 1).
     RemovesSkippedOnRead,
     /// Checkpoints lack some live files (law 1).
@@ -56,7 +58,7 @@ pub enum Sabotage {
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Sabotage; 17] = [
+    pub const ALL: [Sabotage; 18] = [
         Sabotage::CheckThenWrite,
         Sabotage::LostWrite,
         Sabotage::TokenForgotten,
@@ -65,8 +67,9 @@ impl Sabotage {
         Sabotage::WinnersIgnored,
         Sabotage::BlindAppendClaimed,
         Sabotage::VectorNotUnioned,
+        Sabotage::WinnersVectorForgotten,
         Sabotage::RemoveWithoutVector,
-        Sabotage::VectorsIgnoredOnRead,
+        Sabotage::VectorsMisread,
         Sabotage::RemovesSkippedOnRead,
         Sabotage::CheckpointDropsFiles,
         Sabotage::StatisticsTooNarrow,
@@ -133,9 +136,14 @@ impl Saboteur {
             Some(Sabotage::TokenForgotten) => bend::each(&mut actions, "commitInfo", |info| drop(info.remove("txnId"))),
             Some(Sabotage::ProgressForgotten) => actions.retain(|action| action.get("txn").is_none()),
             Some(Sabotage::BlindAppendClaimed) if actions.iter().all(|action| action.get("remove").is_none()) => {
-                bend::each(&mut actions, "commitInfo", |info| drop(info.insert("isBlindAppend".into(), Value::Bool(true))));
+                bend::each(&mut actions, "commitInfo", |info| {
+                    drop(info.insert("isBlindAppend".into(), Value::Bool(true)))
+                });
             }
             Some(Sabotage::VectorNotUnioned) => bend::forget_old_vectors(disk, path, &mut actions),
+            Some(Sabotage::WinnersVectorForgotten) if !lock(&self.lost).is_empty() => {
+                bend::forget_old_vectors(disk, path, &mut actions);
+            }
             Some(Sabotage::RemoveWithoutVector) => {
                 bend::each(&mut actions, "remove", |remove| drop(remove.remove("deletionVector")));
             }
@@ -158,7 +166,7 @@ impl Saboteur {
     }
 
     /// The bytes that the process gets to see.
-    pub(crate) fn get(&self, path: &str, bytes: Bytes) -> Bytes {
+    pub(crate) fn get(&self, disk: &Disk, path: &str, bytes: Bytes) -> Bytes {
         let Some(version) = commit_version(path) else { return bytes };
         if self.role == Role::World {
             return bytes;
@@ -168,9 +176,9 @@ impl Saboteur {
             Some(Sabotage::WinnersIgnored) if lock(&self.lost).first().is_some_and(|lost| version >= *lost) => {
                 actions.retain(|action| action.get("remove").is_none() && action.get("add").is_none());
             }
-            Some(Sabotage::VectorsIgnoredOnRead) => {
-                bend::each(&mut actions, "add", |add| drop(add.remove("deletionVector")));
-                bend::each(&mut actions, "remove", |remove| drop(remove.remove("deletionVector")));
+            Some(Sabotage::VectorsMisread) => {
+                bend::each(&mut actions, "add", |add| bend::lose_marked_row(disk, path, add));
+                bend::each(&mut actions, "remove", |remove| bend::lose_marked_row(disk, path, remove));
             }
             Some(Sabotage::RemovesSkippedOnRead) if version.is_multiple_of(3) => {
                 actions.retain(|action| action.get("remove").is_none());
@@ -199,6 +207,12 @@ impl Saboteur {
         {
             disk.delete(&format!("{folder}/{:020}.json", version - 4), now_us);
         }
+    }
+
+    /// Whether this write is quietly dropped. A bug in the code would show in the version checksums it writes as well; bytes
+    /// bent behind its back would not, and comparing the two would be too easy a find.
+    pub(crate) fn drops(&self, path: &str) -> bool {
+        self.bug.is_some() && path.ends_with(".crc")
     }
 
     /// Whether creating this object is not atomic.
@@ -246,6 +260,6 @@ mod tests {
         let bytes = Bytes::from_static(b"{\"commitInfo\":{\"txnId\":\"a\"}}\n");
         let path = "t/_delta_log/00000000000000000012.json";
         assert_eq!(saboteur.put(&Disk::default(), path, bytes.clone(), true), bytes);
-        assert_eq!(saboteur.get(path, bytes.clone()), bytes);
+        assert_eq!(saboteur.get(&Disk::default(), path, bytes.clone()), bytes);
     }
 }

@@ -21,6 +21,8 @@ pub struct Scenario {
     pub vacuum: bool,
     /// Whether somebody writes checkpoints and cleans up the log.
     pub checkpointer: bool,
+    /// Whether somebody changes properties and columns and restores earlier versions.
+    pub steward: bool,
     /// How often the nemesis kills somebody, in permille of its chances.
     pub kills: u32,
     /// How often each fault strikes.
@@ -41,6 +43,10 @@ pub struct Scenario {
     pub skew_ms_max: u64,
     /// Keys are smaller than this; the fewer, the more operations meet.
     pub keys: u64,
+    /// Rows of a batch at most; the more, the more operations meet in one file.
+    pub batch_rows_max: u64,
+    /// How many of 100 operations delete or update rows.
+    pub changes: u64,
     /// How long actors rest between operations at most, in milliseconds.
     pub rest_ms_max: u64,
     /// A bug to plant.
@@ -66,6 +72,7 @@ impl Scenario {
             compactor: rng.chance(600),
             vacuum: rng.chance(600),
             checkpointer: rng.chance(500),
+            steward: rng.chance(250),
             kills,
             rates,
             plan: Vec::new(),
@@ -76,7 +83,9 @@ impl Scenario {
             checkpoint_interval: *rng.pick(&[3, 5, 10, 100]),
             skew_ms_max: *rng.pick(&[0, 0, 1_000, 120_000]),
             keys: *rng.pick(&[12, 40, 200]),
-            rest_ms_max: *rng.pick(&[0, 30, 2_000, 900_000, 1_800_000]),
+            batch_rows_max: *rng.pick(&[6, 6, 60]),
+            changes: *rng.pick(&[38, 38, 70]),
+            rest_ms_max: *rng.pick(&[0, 2_000, 900_000, 1_800_000, 3_600_000]),
             sabotage: None,
         }
     }
@@ -92,18 +101,28 @@ impl Scenario {
     pub fn sabotaged(seed: u64, bug: Sabotage) -> Self {
         let mut scenario = Scenario { sabotage: Some(bug), ..Scenario::of(seed) };
         match bug {
-            Sabotage::CheckThenWrite | Sabotage::LostWrite | Sabotage::WinnersIgnored | Sabotage::BlindAppendClaimed => {
+            Sabotage::CheckThenWrite
+            | Sabotage::LostWrite
+            | Sabotage::WinnersIgnored
+            | Sabotage::BlindAppendClaimed => {
                 scenario.rest_ms_max = 30;
                 scenario.keys = 12;
                 scenario.ops = 8;
             }
-            Sabotage::TokenForgotten | Sabotage::StagedFilesDeletedOnDoubt => scenario.rates = FaultRates::lossy_writes(),
+            Sabotage::TokenForgotten | Sabotage::StagedFilesDeletedOnDoubt => {
+                scenario.rates = FaultRates::lossy_writes()
+            }
             Sabotage::ProgressForgotten => {
                 scenario.rates = FaultRates::deadly();
                 scenario.ops = 8;
             }
-            Sabotage::VectorNotUnioned | Sabotage::RemoveWithoutVector | Sabotage::VectorsIgnoredOnRead => {
+            Sabotage::VectorNotUnioned | Sabotage::RemoveWithoutVector | Sabotage::VectorsMisread => {
                 scenario.deletion_vectors = true;
+            }
+            Sabotage::WinnersVectorForgotten => {
+                scenario.deletion_vectors = true;
+                (scenario.keys, scenario.batch_rows_max, scenario.changes) = (40, 60, 70);
+                (scenario.writers, scenario.ops, scenario.rest_ms_max) = (4, 10, 0);
             }
             Sabotage::RemovesSkippedOnRead => scenario.readers = 2,
             Sabotage::CheckpointDropsFiles => scenario.checkpoint_interval = 5,

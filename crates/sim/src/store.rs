@@ -58,7 +58,15 @@ impl FaultStore {
         saboteur: Saboteur,
         rng: SimRng,
     ) -> Self {
-        FaultStore(Arc::new(Inner { executor, process, name: name.into(), disk, faults, saboteur, rng: Mutex::new(rng) }))
+        FaultStore(Arc::new(Inner {
+            executor,
+            process,
+            name: name.into(),
+            disk,
+            faults,
+            saboteur,
+            rng: Mutex::new(rng),
+        }))
     }
 
     fn record(&self, what: fmt::Arguments<'_>) {
@@ -118,7 +126,11 @@ impl FaultStore {
 
     fn apply_put(&self, path: &str, bytes: Bytes, create: bool) -> Applied {
         let applied = self.0.disk.put(path, bytes.clone(), create, self.now_us());
-        self.record(format_args!("{} {path} ({} bytes): {applied:?}", if create { "create" } else { "put" }, bytes.len()));
+        self.record(format_args!(
+            "{} {path} ({} bytes): {applied:?}",
+            if create { "create" } else { "put" },
+            bytes.len()
+        ));
         applied
     }
 
@@ -128,6 +140,9 @@ impl FaultStore {
     }
 
     async fn put_bytes(&self, path: &str, bytes: Bytes, create: bool) -> Result<PutResult> {
+        if self.0.saboteur.drops(path) {
+            return Ok(put_result(0));
+        }
         let op = if create { Op::Create } else { Op::Put };
         let bytes = self.0.saboteur.put(&self.0.disk, path, bytes, create);
         let answer = self.put_at_server(op, path, &bytes).await;
@@ -199,7 +214,7 @@ impl FaultStore {
         let Some(object) = found else { return Err(missing(name)) };
         let meta = self.meta(name, &object)?;
         options.check_preconditions(&meta)?;
-        let bytes = self.0.saboteur.get(name, object.bytes);
+        let bytes = self.0.saboteur.get(&self.0.disk, name, object.bytes);
         let meta = ObjectMeta { size: bytes.len() as u64, ..meta };
         let range = match &options.range {
             Some(range) => range.as_range(meta.size).map_err(|e| failed(&e.to_string()))?,
@@ -250,7 +265,9 @@ impl FaultStore {
             listing.retain(|(name, _)| *name > after);
         }
         match fault {
-            Some(Fault::ListHole) if !listing.is_empty() => drop(listing.remove(self.below(listing.len() as u64) as usize)),
+            Some(Fault::ListHole) if !listing.is_empty() => {
+                drop(listing.remove(self.below(listing.len() as u64) as usize))
+            }
             Some(Fault::UntidyList) if !listing.is_empty() => {
                 let again = listing[self.below(listing.len() as u64) as usize].clone();
                 listing.push(again);
@@ -262,7 +279,8 @@ impl FaultStore {
         }
         self.record(format_args!("list {prefix}: {} names", listing.len()));
         self.travel().await;
-        let mut entries: Vec<Result<ObjectMeta>> = listing.iter().map(|(name, object)| self.meta(name, object)).collect();
+        let mut entries: Vec<Result<ObjectMeta>> =
+            listing.iter().map(|(name, object)| self.meta(name, object)).collect();
         if fault == Some(Fault::BrokenList) {
             entries.truncate(self.below(entries.len() as u64) as usize);
             entries.push(Err(failed("Server returned non-2xx status code: 500 Internal Server Error")));
@@ -274,7 +292,9 @@ impl FaultStore {
         let store = self.clone();
         let prefix = folder(prefix);
         let after = after.map(|path| path.as_ref().to_owned());
-        stream::once(async move { Ok::<_, Error>(stream::iter(store.entries(prefix, after).await?)) }).try_flatten().boxed()
+        stream::once(async move { Ok::<_, Error>(stream::iter(store.entries(prefix, after).await?)) })
+            .try_flatten()
+            .boxed()
     }
 
     async fn delete_object(&self, path: &Path) -> Result<()> {

@@ -13,7 +13,8 @@ use floe_table::CreateTable;
 use futures::channel::oneshot;
 
 use crate::actor::{
-    Actor, Cursor, FILE_RETENTION_MS, LOG_RETENTION_MS, Shared, batch_of, checkpointer, compactor, reader, vacuum, writer,
+    Actor, Cursor, FILE_RETENTION_MS, LOG_RETENTION_MS, Shared, batch_of, checkpointer, compactor, reader, steward,
+    vacuum, writer,
 };
 use crate::disk::Disk;
 use crate::executor::{Executor, Process, lock};
@@ -129,6 +130,8 @@ impl SimWorld {
             Err(panic) => vec![format!("panic: {}", panic_text(panic.as_ref()))],
         };
         shared.faults.switch(false);
+        // Whoever is still there is not to disturb the judge.
+        executor.shut_down();
         let judged = {
             let (shared, executor) = (shared.clone(), executor.clone());
             catch_unwind(AssertUnwindSafe(move || oracle::judge(&shared, &executor)))
@@ -171,7 +174,9 @@ async fn live(shared: Arc<Shared>) {
     let mut writers = Vec::new();
     for number in 1..=scenario.writers {
         let cursor: Cursor = Arc::new(Mutex::new(1));
-        writers.push(Part::new(format!("writer-{number}"), Role::Writer, move |actor| writer(actor, number, cursor.clone())));
+        writers.push(Part::new(format!("writer-{number}"), Role::Writer, move |actor| {
+            writer(actor, number, cursor.clone())
+        }));
     }
     let mut others = Vec::new();
     for number in 1..=scenario.readers {
@@ -185,6 +190,9 @@ async fn live(shared: Arc<Shared>) {
     }
     if scenario.checkpointer {
         others.push(Part::new("checkpointer", Role::Checkpointer, checkpointer));
+    }
+    if scenario.steward {
+        others.push(Part::new("steward", Role::Writer, steward));
     }
     let alive: Vec<Arc<Mutex<Process>>> = writers.iter().chain(&others).map(|part| part.alive.clone()).collect();
     let over = Arc::new(AtomicBool::new(false));

@@ -142,6 +142,26 @@ impl Environment for System {
     }
 }
 
+/// Runs work that blocks on tokio's threads for such, or right here outside of tokio. For file systems, which no simulation
+/// uses.
+#[expect(clippy::disallowed_methods, reason = "this is where the real world comes in")]
+pub(crate) fn blocking<T, F>(work: F) -> impl Future<Output = Result<T, tokio::task::JoinError>> + Send + 'static
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    let started = match tokio::runtime::Handle::try_current() {
+        Ok(_) => Ok(tokio::task::spawn_blocking(work)),
+        Err(_) => Err(work),
+    };
+    async move {
+        match started {
+            Ok(task) => task.await,
+            Err(work) => Ok(work()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -116,24 +116,14 @@ fn failed(step: &'static str, path: &FsPath) -> impl FnOnce(io::Error) -> LocalE
     move |source| LocalError::Io { step, path: path.to_owned(), source }
 }
 
-/// Runs file work where it does not hold up other tasks: on tokio's threads for blocking work, or right here outside of
-/// tokio.
-#[expect(clippy::disallowed_methods, reason = "a simulation never runs on this store")]
+/// Runs file work where it does not hold up other tasks.
 fn blocking<T, F>(work: F) -> impl Future<Output = Result<T>> + Send + 'static
 where
     T: Send + 'static,
     F: FnOnce() -> Result<T> + Send + 'static,
 {
-    let work = match tokio::runtime::Handle::try_current() {
-        Ok(_) => Ok(tokio::task::spawn_blocking(work)),
-        Err(_) => Err(work),
-    };
-    async move {
-        match work {
-            Ok(task) => task.await?,
-            Err(work) => work(),
-        }
-    }
+    let running = crate::env::blocking(work);
+    async move { running.await? }
 }
 
 /// Refuses a destination whose folder is reached through a symbolic link. Locations are resolved when they are opened, so

@@ -7,6 +7,7 @@ use floe_table_format::{FormatError, Metadata, Operation, StructField, StructTyp
 use futures::TryStreamExt;
 
 use crate::checks::Constraints;
+use crate::create::refuse_changed_column_mapping;
 use crate::error::{OnTable, Result};
 use crate::snapshot::Snapshot;
 use crate::table::Table;
@@ -25,8 +26,8 @@ impl Table {
     /// `InvalidProperty` inside [`crate::TableError::Format`] for an unknown `delta.` property, with the nearest name.
     pub async fn set_properties(&self, properties: BTreeMap<String, String>) -> Result<AlterReport> {
         TableProperties::check_settable(&properties).on(self.uri())?;
-        let operation = Operation::new("SET TBLPROPERTIES")
-            .with_parameter("properties", serde_json::json!(properties).to_string());
+        let operation =
+            Operation::new("SET TBLPROPERTIES").with_parameter("properties", serde_json::json!(properties).to_string());
         self.alter(operation, |metadata| {
             metadata.configuration.extend(properties);
             Ok(())
@@ -68,14 +69,16 @@ impl Table {
             let mapped = feature::column_mapping_mode(metadata).on(self.uri())?;
             if mapped != floe_table_format::schema::ColumnMappingMode::None {
                 let features = vec!["ADD COLUMN on a table with column mapping".into()];
-                return Err(FormatError::UnsupportedFeature { operation: "add a column".into(), features }).on(self.uri());
+                return Err(FormatError::UnsupportedFeature { operation: "add a column".into(), features })
+                    .on(self.uri());
             }
             for field in fields {
                 if schema.field(&field.name).is_some() {
                     return Err(self.refuse("add a column", format!("there is a column {} already", field.name)));
                 }
                 if !field.nullable {
-                    let what = format!("column {} is NOT NULL, but the rows there are have no value for it", field.name);
+                    let what =
+                        format!("column {} is NOT NULL, but the rows there are have no value for it", field.name);
                     return Err(self.refuse("add a column", what));
                 }
                 schema.fields.push(field);
@@ -100,8 +103,7 @@ impl Table {
             return Err(self.refuse("add a constraint", format!("there is a constraint {name} already")));
         }
         let constraint = [(name.to_owned(), sql.to_owned())];
-        let constraints =
-            Constraints::compile(self.uri(), snapshot.schema(), &constraint, self.0.row_checks.as_ref())?;
+        let constraints = Constraints::compile(self.uri(), snapshot.schema(), &constraint, self.0.row_checks.as_ref())?;
         let mut rows = snapshot.scan().stream().await?;
         while let Some(batch) = rows.try_next().await? {
             constraints.enforce(&batch)?;
@@ -146,11 +148,7 @@ impl Table {
         .await
     }
 
-    async fn alter(
-        &self,
-        operation: Operation,
-        edit: impl FnOnce(&mut Metadata) -> Result<()>,
-    ) -> Result<AlterReport> {
+    async fn alter(&self, operation: Operation, edit: impl FnOnce(&mut Metadata) -> Result<()>) -> Result<AlterReport> {
         let snapshot = self.snapshot().await?;
         self.alter_at(&snapshot, operation, false, edit).await
     }
@@ -173,6 +171,7 @@ impl Table {
         if metadata == state.metadata {
             return Ok(AlterReport { version: snapshot.version() });
         }
+        refuse_changed_column_mapping(self, &state.metadata, &metadata)?;
         let schema = StructType::parse(&metadata.schema_string).on(self.uri())?;
         let required = feature::required_for(&metadata, &schema).on(self.uri())?;
         let protocol = feature::enable(&state.protocol, &required);

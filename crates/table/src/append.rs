@@ -3,9 +3,9 @@
 use arrow::array::RecordBatch;
 use floe_table_format::{Operation, Predicate, prune};
 
-use crate::commit::CommitReport;
+use crate::commit::{CommitOutcome, CommitReport};
 use crate::error::{OnTable, Result, TableError};
-use crate::stage::{BatchStream, stream_of};
+use crate::rows::{BatchStream, stream_of};
 use crate::table::Table;
 
 /// What happens to the rows a table has already.
@@ -46,7 +46,9 @@ impl Table {
     /// # Errors
     /// As [`Table::append`], and an error of the stream.
     pub async fn append_stream(&self, rows: BatchStream) -> Result<CommitReport> {
-        self.append_with(rows, AppendOptions::default()).await.map(|report| report.expect("written: no progress to skip"))
+        self.append_with(rows, AppendOptions::default())
+            .await
+            .map(|report| report.expect("written: no progress to skip"))
     }
 
     /// Appends or overwrites; none if the application's progress shows that these rows are there already.
@@ -61,7 +63,8 @@ impl Table {
         };
         let mode = if overwrite { "Overwrite" } else { "Append" };
         let partition_by = serde_json::json!(snapshot.state().metadata.partition_columns).to_string();
-        let operation = Operation::new("WRITE").with_parameter("mode", mode).with_parameter("partitionBy", partition_by);
+        let operation =
+            Operation::new("WRITE").with_parameter("mode", mode).with_parameter("partitionBy", partition_by);
         let mut transaction = self.begin_at(&snapshot, operation)?;
         if let Some((app_id, version)) = &options.app_progress {
             if transaction.app_progress(app_id).is_some_and(|done| done >= *version) {
@@ -77,8 +80,8 @@ impl Table {
         }
         transaction.stage_rows(rows).await?;
         match transaction.commit().await? {
-            crate::CommitOutcome::Committed(report) => Ok(Some(report)),
-            crate::CommitOutcome::Conflicted { transaction, why } => {
+            CommitOutcome::Committed(report) => Ok(Some(report)),
+            CommitOutcome::Conflicted { transaction, why } => {
                 let operation = transaction.operation().name.clone();
                 let table = self.uri().to_owned();
                 transaction.roll_back().await;

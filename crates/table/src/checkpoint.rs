@@ -14,7 +14,6 @@ use floe_table_format::segment::LastCheckpointHint;
 use floe_table_format::{TableState, Version};
 
 use crate::error::{OnTable, Result};
-use crate::snapshot::Snapshot;
 use crate::table::Table;
 
 /// Rows of one row group of a checkpoint: small enough that a reader can take several in parallel.
@@ -43,15 +42,14 @@ impl Table {
 
 /// Writes the checksum of a version of our own, and a checkpoint when one is due. Failures are passed over: the commit
 /// stands, and the next one tries again.
-pub(crate) async fn after_commit(snapshot: &Arc<Snapshot>, token: &str) {
-    let (table, state) = (snapshot.table(), snapshot.state());
+pub(crate) async fn after_commit(table: &Table, state: &Arc<TableState>, token: &str) {
     let checksum = VersionChecksum::from_state(state, Some(token));
     let _ = table.log_store().write_new(&checksum_name(state.version), Bytes::from(checksum.to_json())).await;
     let interval = state.properties.checkpoint_interval.max(1);
-    if state.version.get() > 0 && state.version.get().is_multiple_of(interval) {
-        if write_checkpoint(table, state).await.is_ok() && state.properties.enable_expired_log_cleanup {
-            let _ = clean_up(table, state).await;
-        }
+    let due = state.version.get() > 0 && state.version.get().is_multiple_of(interval);
+    // An old log is only cleaned behind a new checkpoint.
+    if due && write_checkpoint(table, state).await.is_ok() && state.properties.enable_expired_log_cleanup {
+        let _ = clean_up(table, state).await;
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use floe_storage::{PutOutcome, StorageError};
+use floe_storage::{PutOutcome, StorageError, doctor};
 use floe_table_format::commit::{AssembledCommit, Stamp, assemble, token_of};
 use floe_table_format::conflict::{Attempt, Redo, Winner, decide};
 use floe_table_format::{Action, TableState, Verdict, Version, Why};
@@ -79,18 +79,42 @@ pub struct CommitReport {
     pub rows_removed: u64,
 }
 
+impl Transaction {
+    /// Commits. A conflict is a value: see [`CommitOutcome`].
+    ///
+    /// # Errors
+    /// [`crate::TableError::CommitOutcomeUnknown`] if the store did not tell what became of it, [`crate::TableError::TooManyAttempts`], a rule
+    /// of the protocol, storage.
+    pub async fn commit(self) -> Result<CommitOutcome> {
+        commit(self).await
+    }
+}
+
+fn report(prepared: &Prepared, version: Version, token: String, attempts: u32) -> CommitReport {
+    let Prepared { change, rows_added, rows_removed } = prepared;
+    CommitReport {
+        version,
+        token,
+        attempts,
+        files_added: change.adds.iter().filter(|a| a.deletion_vector.is_none()).count() as u64,
+        files_removed: change.removes.len() as u64,
+        rows_added: *rows_added,
+        rows_removed: *rows_removed,
+    }
+}
+
 enum Put {
     Ours,
     Taken,
 }
 
 /// Commits a transaction: the loop of the module's description.
-pub(crate) async fn commit(mut transaction: Transaction) -> Result<CommitOutcome> {
+async fn commit(mut transaction: Transaction) -> Result<CommitOutcome> {
     let table = transaction.table().clone();
     let uri = table.uri().to_owned();
     let env = &table.0.env;
     let token = env.uuid().to_string();
-    crate::create::require_safe_store(&table).await?;
+    doctor::require_conditional_put(&table.0.location, &table.0.env).await.on(&uri)?;
     let mut base: Option<Arc<TableState>> = transaction.base().cloned();
     let mut prepared: Prepared = transaction.prepare(base.as_ref()).await?;
     for attempt in 1..=ATTEMPTS_MAX {
@@ -99,7 +123,7 @@ pub(crate) async fn commit(mut transaction: Transaction) -> Result<CommitOutcome
         let version = assembled.version;
         match put_settled(&table, &assembled, &token).await? {
             Put::Ours => {
-                let report = prepared.report(version, token, attempt);
+                let report = report(&prepared, version, token, attempt);
                 finish(&table, base.as_deref(), assembled, &report.token).await;
                 return Ok(CommitOutcome::Committed(report));
             }
@@ -108,11 +132,11 @@ pub(crate) async fn commit(mut transaction: Transaction) -> Result<CommitOutcome
         // Read the winners once; among them may be ourselves, where a client below retried on our behalf.
         let winners = winners_from(&table, base.as_ref().map(|b| b.version)).await?;
         if let Some((ours, _)) = winners.iter().find(|(_, actions)| token_of(actions) == Some(token.as_str())) {
-            let report = prepared.report(*ours, token, attempt);
+            let report = report(&prepared, *ours, token, attempt);
             if let Some(base) = &base
                 && let Ok(state) = base.apply(&winners)
             {
-                table.remember_own(Arc::new(state));
+                table.remember_own(&Arc::new(state));
             }
             return Ok(CommitOutcome::Committed(report));
         }
@@ -126,14 +150,12 @@ pub(crate) async fn commit(mut transaction: Transaction) -> Result<CommitOutcome
             let state = load::at(&table, None).await?;
             return Err(TableError::AlreadyExists { table: uri, version: state.version });
         };
-        let winners_seen: Vec<Winner> = winners
-            .iter()
-            .map(|(version, actions)| Winner { version: *version, actions: actions.clone() })
-            .collect();
+        let winners_seen: Vec<Winner> =
+            winners.iter().map(|(version, actions)| Winner { version: *version, actions: actions.clone() }).collect();
         let attempt_view = Attempt { change: &prepared.change, read: transaction.read_set() };
         let verdict = decide(&attempt_view, &winners_seen, current);
         let rebased = Arc::new(current.apply(&winners).on(&uri)?);
-        table.remember_own(rebased.clone());
+        table.remember_own(&rebased);
         match verdict {
             Verdict::Clear => {}
             Verdict::Redo(Redo::UnionDeletionVectors { .. }) => {
@@ -150,7 +172,11 @@ pub(crate) async fn commit(mut transaction: Transaction) -> Result<CommitOutcome
         base = Some(rebased);
         env.sleep(pause(&table, attempt)).await;
     }
-    Err(TableError::TooManyAttempts { table: uri, operation: transaction.operation().name.clone(), attempts: ATTEMPTS_MAX })
+    Err(TableError::TooManyAttempts {
+        table: uri,
+        operation: transaction.operation().name.clone(),
+        attempts: ATTEMPTS_MAX,
+    })
 }
 
 /// Puts the bytes at their version and finds out what happened, whatever the store says.
@@ -189,7 +215,11 @@ async fn put_settled(table: &Table, assembled: &AssembledCommit, token: &str) ->
 async fn winners_from(table: &Table, base: Option<Version>) -> Result<Vec<(Version, Vec<Action>)>> {
     match base {
         Some(version) => load::commits_after(table, version).await,
-        None => Ok(load::read_commit(table, Version::ZERO).await?.map(|actions| (Version::ZERO, actions)).into_iter().collect()),
+        None => Ok(load::read_commit(table, Version::ZERO)
+            .await?
+            .map(|actions| (Version::ZERO, actions))
+            .into_iter()
+            .collect()),
     }
 }
 
@@ -207,8 +237,9 @@ async fn finish(table: &Table, base: Option<&TableState>, assembled: AssembledCo
     // A body we assembled and cannot replay would be a bug; the next load reads it from the log and says so.
     debug_assert!(state.is_ok(), "an assembled commit replays: {state:?}");
     if let Ok(state) = state {
-        let snapshot = table.remember_own(Arc::new(state));
-        checkpoint::after_commit(&snapshot, token).await;
+        let state = Arc::new(state);
+        table.remember_own(&state);
+        checkpoint::after_commit(table, &state, token).await;
     }
 }
 

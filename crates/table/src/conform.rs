@@ -93,9 +93,9 @@ fn keeps_values(from: &DataType, to: &DataType) -> bool {
         (Map(a, _), Map(b, _)) => a.data_type() == b.data_type() || keeps_values(a.data_type(), b.data_type()),
         (Struct(a), Struct(b)) => {
             a.len() == b.len()
-                && a.iter().zip(b.iter()).all(|(a, b)| {
-                    a.data_type() == b.data_type() || keeps_values(a.data_type(), b.data_type())
-                })
+                && a.iter()
+                    .zip(b.iter())
+                    .all(|(a, b)| a.data_type() == b.data_type() || keeps_values(a.data_type(), b.data_type()))
         }
         (from, to) => from == to,
     }

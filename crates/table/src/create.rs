@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use arrow::datatypes::Schema;
-use floe_storage::doctor;
-use floe_table_format::{ChangeSet, Format, Metadata, Operation, ReadSet, StructType, TableProperties, feature};
+use floe_table_format::{
+    ChangeSet, Format, FormatError, Metadata, Operation, ReadSet, StructType, TableProperties, feature,
+};
 
 use crate::commit::CommitOutcome;
 use crate::error::{OnTable, Result, TableError};
-use crate::stage::BatchStream;
-use crate::table::Table;
+use crate::rows::BatchStream;
+use crate::table::{Table, TableBuilder};
 use crate::transaction::Transaction;
 
 /// What to do where a table is already.
@@ -87,7 +88,29 @@ impl CreateTable {
     }
 }
 
-pub(crate) async fn create(table: &Table, create: CreateTable, rows: Option<BatchStream>) -> Result<()> {
+impl TableBuilder {
+    /// Creates the table, without rows.
+    ///
+    /// # Errors
+    /// [`TableError::AlreadyExists`], unless `create` says what to do then; a schema or property that cannot be.
+    pub async fn create(self, create: CreateTable) -> Result<Table> {
+        let table = self.handle()?;
+        make(&table, create, None).await?;
+        Ok(table)
+    }
+
+    /// Creates the table with its first rows in one commit: either both are there or neither.
+    ///
+    /// # Errors
+    /// As [`TableBuilder::create`] and [`Table::append`].
+    pub async fn create_with(self, create: CreateTable, rows: BatchStream) -> Result<Table> {
+        let table = self.handle()?;
+        make(&table, create, Some(rows)).await?;
+        Ok(table)
+    }
+}
+
+async fn make(table: &Table, create: CreateTable, rows: Option<BatchStream>) -> Result<()> {
     let existing = match table.snapshot().await {
         Ok(snapshot) => Some(snapshot),
         Err(error) if error.is_not_a_table() => None,
@@ -118,8 +141,7 @@ pub(crate) async fn create(table: &Table, create: CreateTable, rows: Option<Batc
     let required = feature::required_for(&metadata, &create.schema).on(table.uri())?;
     let mut transaction = match &existing {
         None => {
-            let mut transaction =
-                Transaction::new(table.clone(), None, ChangeSet::new(operation), ReadSet::default());
+            let mut transaction = Transaction::new(table.clone(), None, ChangeSet::new(operation), ReadSet::default());
             transaction.set_protocol(feature::minimal_protocol(&required));
             transaction.set_metadata(metadata);
             transaction
@@ -151,6 +173,25 @@ pub(crate) async fn create(table: &Table, create: CreateTable, rows: Option<Batc
     }
 }
 
+/// The property that says how columns are found in files.
+const COLUMN_MAPPING: &str = "delta.columnMapping.mode";
+
+/// Tables that have column mapping are read and written; giving it to a table is another matter, since every column needs
+/// an id and a physical name then.
+pub(crate) fn refuse_new_column_mapping(table: &Table, before: Option<&String>, after: Option<&String>) -> Result<()> {
+    let mode = |value: Option<&String>| value.map_or("none".to_owned(), |mode| mode.to_lowercase());
+    if mode(before) == mode(after) {
+        return Ok(());
+    }
+    let features = vec![format!("a change of {COLUMN_MAPPING} to {}", mode(after))];
+    Err(FormatError::UnsupportedFeature { operation: "change the table".into(), features }).on(table.uri())
+}
+
+/// As [`refuse_new_column_mapping`], between two states of a table's metadata.
+pub(crate) fn refuse_changed_column_mapping(table: &Table, before: &Metadata, after: &Metadata) -> Result<()> {
+    refuse_new_column_mapping(table, before.configuration.get(COLUMN_MAPPING), after.configuration.get(COLUMN_MAPPING))
+}
+
 fn metadata(table: &Table, create: &CreateTable) -> Result<Metadata> {
     let env = table.env();
     if create.schema.fields.is_empty() {
@@ -170,6 +211,7 @@ fn metadata(table: &Table, create: &CreateTable) -> Result<Metadata> {
     let mode = floe_table_format::schema::ColumnMappingMode::None;
     create.schema.check_names(mode).on(table.uri())?;
     TableProperties::check_settable(&create.properties).on(table.uri())?;
+    refuse_new_column_mapping(table, None, create.properties.get(COLUMN_MAPPING))?;
     let mut configuration = create.properties.clone();
     // Small changes are deletion vectors unless the creator says otherwise.
     configuration.entry("delta.enableDeletionVectors".into()).or_insert_with(|| "true".into());
@@ -183,9 +225,4 @@ fn metadata(table: &Table, create: &CreateTable) -> Result<Metadata> {
         configuration,
         created_time: Some(env.now().0),
     })
-}
-
-/// Refuses to write where two writers could both believe they own a version.
-pub(crate) async fn require_safe_store(table: &Table) -> Result<()> {
-    doctor::require_conditional_put(&table.0.location, &table.0.env).await.on(table.uri())
 }

@@ -2,6 +2,7 @@
 
 use arrow::error::ArrowError;
 use floe_storage::StorageError;
+use floe_table_format::version::VersionOutOfRange;
 use floe_table_format::{FormatError, Version, Why};
 
 /// The result of an operation on a table.
@@ -183,6 +184,12 @@ pub(crate) trait OnTable<T> {
 impl<T> OnTable<T> for std::result::Result<T, FormatError> {
     fn on(self, table: &str) -> Result<T> {
         self.map_err(|source| TableError::Format { table: table.into(), source })
+    }
+}
+
+impl<T> OnTable<T> for std::result::Result<T, VersionOutOfRange> {
+    fn on(self, table: &str) -> Result<T> {
+        self.map_err(FormatError::from).on(table)
     }
 }
 

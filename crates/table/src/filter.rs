@@ -22,7 +22,9 @@ pub(crate) fn matching(predicate: &Predicate, batch: &RecordBatch) -> Result<Opt
     if matches!(predicate, Predicate::True) {
         return Ok(None);
     }
-    Ok(Some(prep_null_mask_filter(&evaluate(predicate, batch)?)))
+    let mask = evaluate(predicate, batch)?;
+    // The kernel wants a mask that has nulls.
+    Ok(Some(if mask.null_count() == 0 { mask } else { prep_null_mask_filter(&mask) }))
 }
 
 fn evaluate(predicate: &Predicate, batch: &RecordBatch) -> Result<BooleanArray> {

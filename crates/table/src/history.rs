@@ -1,12 +1,15 @@
 //! What happened to a table, and which version was current when.
 
+use std::sync::Arc;
+
 use floe_table_format::history::resolve_timestamp;
 use floe_table_format::segment::choose;
-use floe_table_format::{Action, CommitInfo, FormatError, LogEntry, TimestampMs, Version, path::LogFile};
+use floe_table_format::{Action, CommitInfo, FormatError, LogEntry, TimestampMs, Version, VersionSpec, path::LogFile};
 use futures::{FutureExt, StreamExt, TryStreamExt};
 
 use crate::error::{OnTable, Result};
-use crate::load::read_commit;
+use crate::load::{self, read_commit};
+use crate::snapshot::Snapshot;
 use crate::table::Table;
 
 /// One commit as the history tells it.
@@ -21,6 +24,23 @@ pub struct HistoryEntry {
 }
 
 impl Table {
+    /// The table at a version or a point in time.
+    ///
+    /// # Errors
+    /// `VersionNotFound` or `TimestampOutOfRange` inside [`TableError::Format`], or whatever reading the log meets.
+    pub async fn at(&self, spec: VersionSpec) -> Result<Arc<Snapshot>> {
+        let version = match spec {
+            VersionSpec::Latest => return self.snapshot().await,
+            VersionSpec::Version(version) => version,
+            VersionSpec::Timestamp(at) => version_at(self, at).await?,
+        };
+        if let Some(known) = self.known().filter(|k| k.state.version == version) {
+            return Ok(self.snapshot_of(known.state));
+        }
+        let state = load::at(self, Some(version)).await?;
+        Ok(self.snapshot_of(state))
+    }
+
     /// The newest commits first, at most `limit` of them.
     ///
     /// # Errors
@@ -105,7 +125,8 @@ pub(crate) async fn version_at(table: &Table, at: TimestampMs) -> Result<Version
 async fn stamped_version_at(table: &Table, commits: &[(Version, TimestampMs)], at: TimestampMs) -> Result<Version> {
     let uri = table.uri();
     let last = commits.len().checked_sub(1).ok_or(FormatError::NotATable).on(uri)?;
-    let (earliest, latest) = (required_stamp(table, commits[0].0).await?, required_stamp(table, commits[last].0).await?);
+    let (earliest, latest) =
+        (required_stamp(table, commits[0].0).await?, required_stamp(table, commits[last].0).await?);
     if at < earliest || at > latest {
         return Err(FormatError::TimestampOutOfRange { requested: at, earliest, latest }).on(uri);
     }

@@ -26,25 +26,28 @@
 //! ```
 
 mod error;
+mod rows;
 
 mod checks;
 mod conform;
+mod filter;
+
+mod table;
 
 mod load;
 mod snapshot;
-mod table;
 
-mod filter;
 mod scan;
 
 mod stage;
 
-mod commit;
 mod transaction;
+
+mod checkpoint;
+mod commit;
 
 mod alter;
 mod append;
-mod checkpoint;
 mod create;
 mod history;
 mod optimize;
@@ -60,9 +63,9 @@ pub use error::{ErrorKind, Result, TableError};
 pub use history::HistoryEntry;
 pub use optimize::{OptimizeOptions, OptimizeReport};
 pub use restore::RestoreReport;
+pub use rows::BatchStream;
 pub use scan::{Scan, ScanFile, ScanPlan};
 pub use snapshot::Snapshot;
-pub use stage::{BatchStream, StagedRows};
 pub use table::{Table, TableBuilder};
 pub use transaction::Transaction;
 pub use vacuum::{VacuumOptions, VacuumReport};

@@ -13,7 +13,9 @@ use floe_table_format::checksum::VersionChecksum;
 use floe_table_format::path::commit_name;
 use floe_table_format::replay::Replay;
 use floe_table_format::segment::{CheckpointKind, CommitFile, choose};
-use floe_table_format::{Action, FormatError, LogEntry, LogSegment, TableState, TimestampMs, Version, feature, parse_commit};
+use floe_table_format::{
+    Action, FormatError, LogEntry, LogSegment, TableState, TimestampMs, Version, feature, parse_commit,
+};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, TryStreamExt};
@@ -77,6 +79,12 @@ pub(crate) async fn newer(table: &Table, base: &Arc<TableState>) -> Result<Optio
     Ok(Some(Arc::new(state)))
 }
 
+/// Whether the log still holds the commit of a version.
+pub(crate) async fn is_there(table: &Table, version: Version) -> Result<bool> {
+    let listing = table.0.log.list(version).await.on(table.uri())?;
+    Ok(listing.iter().any(|entry| entry.name == commit_name(version)))
+}
+
 /// The commits after a version, in order, found by asking for the next one until there is none.
 ///
 /// Asking beats listing: a store whose listings lag still answers for a name, and no answer costs one request. A batch
@@ -132,7 +140,8 @@ async fn read_segment(table: &Table, segment: &LogSegment) -> Result<TableState>
                     .on(uri)?;
                 sidecars.extend(replay.add_checkpoint_actions(actions).on(uri)?);
             } else {
-                let mut batches = read_checkpoint(&table.0.log, &file.name, Some(file.size), Some(read_columns())).await.on(uri)?;
+                let mut batches =
+                    read_checkpoint(&table.0.log, &file.name, Some(file.size), Some(read_columns())).await.on(uri)?;
                 while let Some(batch) = batches.next().await {
                     sidecars.extend(replay.add_checkpoint_batch(&batch.on(uri)?).on(uri)?);
                 }
@@ -203,7 +212,8 @@ async fn with_commit_timestamp(table: &Table, mut state: TableState) -> Result<T
 /// An unreadable checksum proves nothing and is passed over; a readable one that disagrees means files are missing or
 /// doubled, and rows must not be served from that.
 async fn verify(table: &Table, segment: &LogSegment, state: &TableState) -> Result<()> {
-    let Some(entry) = segment.checksum.as_ref().filter(|_| segment.checkpoint.is_some() && segment.version == state.version)
+    let Some(entry) =
+        segment.checksum.as_ref().filter(|_| segment.checkpoint.is_some() && segment.version == state.version)
     else {
         return Ok(());
     };

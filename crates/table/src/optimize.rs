@@ -11,8 +11,9 @@ use futures::{FutureExt, StreamExt, TryStreamExt};
 
 use crate::commit::CommitOutcome;
 use crate::error::{OnTable, Result};
+use crate::rows::{BatchStream, stream_of};
 use crate::scan::file_rows;
-use crate::stage::{BatchStream, discard, stream_of};
+use crate::stage::discard;
 use crate::table::Table;
 
 /// Settings of [`Table::optimize`].
@@ -90,7 +91,10 @@ impl Table {
         }
         while !rewritten.is_empty() {
             let operation = Operation::new("OPTIMIZE")
-                .with_parameter("predicate", serde_json::json!(options.predicate.iter().map(|p| p.to_string()).collect::<Vec<_>>()).to_string())
+                .with_parameter(
+                    "predicate",
+                    serde_json::json!(options.predicate.iter().map(|p| p.to_string()).collect::<Vec<_>>()).to_string(),
+                )
                 .with_parameter("zOrderBy", serde_json::json!(options.zorder_by).to_string());
             let mut transaction = self.begin_at(&snapshot, operation)?;
             transaction.set_isolation(IsolationLevel::Snapshot);
@@ -148,7 +152,12 @@ impl Table {
         Ok(())
     }
 
-    async fn group_rows(&self, state: &Arc<TableState>, group: &CompactionGroup, zorder_by: &[String]) -> Result<BatchStream> {
+    async fn group_rows(
+        &self,
+        state: &Arc<TableState>,
+        group: &CompactionGroup,
+        zorder_by: &[String],
+    ) -> Result<BatchStream> {
         let (table, state, files) = (self.clone(), state.clone(), group.files.clone());
         let rows = futures::stream::iter(files)
             .then(move |id| {

@@ -43,7 +43,8 @@ impl Table {
         transaction.read_whole_table();
 
         let key = |add: &Add| (add.path.clone(), add.deletion_vector.as_ref().map(unique_id));
-        let mut wanted: HashMap<_, Add> = then_state.files.iter().map(|view| (key(&view.to_add()), view.to_add())).collect();
+        let mut wanted: HashMap<_, Add> =
+            then_state.files.iter().map(|view| (key(&view.to_add()), view.to_add())).collect();
         let mut removed = 0;
         for view in now_state.files.iter() {
             if wanted.remove(&key(&view.to_add())).is_none() {

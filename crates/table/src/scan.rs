@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, make_array};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType as ArrowType, Field, FieldRef, Schema, SchemaRef};
-use floe_storage::deletion_vectors;
+use floe_storage::{ReadOptions, deletion_vectors, read_data_file};
 use floe_table_format::feature::column_mapping_mode;
 use floe_table_format::path::DataPath;
 use floe_table_format::scalar::partition_array;
@@ -18,10 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{OnTable, Result};
 use crate::filter;
+use crate::rows::BatchStream;
 use crate::snapshot::Snapshot;
-use crate::stage::BatchStream;
 use crate::table::Table;
-use crate::transaction::raw_file_rows;
 
 /// How many files of a scan are opened ahead.
 const FILES_AHEAD: usize = 2;
@@ -32,6 +31,13 @@ pub struct Scan {
     snapshot: Arc<Snapshot>,
     columns: Option<Vec<String>>,
     predicate: Predicate,
+}
+
+impl Snapshot {
+    /// Starts reading rows of this version.
+    pub fn scan(&self) -> Scan {
+        Scan::new(Arc::new(self.clone()))
+    }
 }
 
 /// A file of a [`ScanPlan`].
@@ -51,8 +57,6 @@ pub struct ScanFile {
     pub deletion_vector: Option<DeletionVectorDescriptor>,
     /// Rows the file holds, deleted ones included, if its statistics tell.
     pub num_records: Option<u64>,
-    /// The file's statistics as JSON text.
-    pub stats: Option<String>,
 }
 
 /// What to read, as a value that can be shipped to another machine. Deletion vectors are part of it: without them
@@ -153,7 +157,8 @@ impl Scan {
             let position = position.or_else(|| arrow.fields().iter().position(|f| f.name().eq_ignore_ascii_case(name)));
             projection.push(position.ok_or_else(|| {
                 let known: Vec<&str> = arrow.fields().iter().map(|f| f.name().as_str()).collect();
-                let hint = nearest(name, known.iter().copied()).map(|n| format!("; did you mean {n}?")).unwrap_or_default();
+                let hint =
+                    nearest(name, known.iter().copied()).map(|n| format!("; did you mean {n}?")).unwrap_or_default();
                 self.snapshot.table().refuse("read", format!("there is no column {name}{hint}"))
             })?);
         }
@@ -177,7 +182,6 @@ fn scan_file(state: &TableState, view: &FileView<'_>) -> floe_table_format::Resu
         partition_values,
         deletion_vector: view.deletion_vector(),
         num_records: view.num_records(),
-        stats: view.stats_json().map(|s| s.into_owned()),
     })
 }
 
@@ -216,6 +220,26 @@ pub(crate) async fn file_rows(
     Ok(rows.map(move |batch| shape.assemble(batch?, &constants)).boxed())
 }
 
+/// Rows of one stored file, streamed: shared by scans and rewrites.
+pub(crate) async fn raw_file_rows(
+    table: &Table,
+    relative: &str,
+    size: i64,
+    schema: SchemaRef,
+    without: Option<&RowSet>,
+) -> Result<BatchStream> {
+    let uri = table.uri().to_owned();
+    let mut options = ReadOptions::new(schema);
+    if let Ok(size) = u64::try_from(size) {
+        options = options.with_size(size);
+    }
+    if let Some(rows) = without {
+        options = options.with_deleted(rows);
+    }
+    let stream = read_data_file(&table.0.data, relative, options).await.on(&uri)?;
+    Ok(stream.map_err(move |e| Err::<(), _>(e).on(&uri).expect_err("mapped from an error")).boxed())
+}
+
 /// How a table's rows lie in its files.
 struct FileShape {
     logical: SchemaRef,
@@ -247,7 +271,10 @@ impl FileShape {
                     let rows = arrow::array::UInt32Array::from(vec![0; batch.num_rows()]);
                     arrow::compute::take(value, &rows, None)?
                 }
-                None => relabel(stored.next().expect("a file column for every column that is no partition"), field.data_type()),
+                None => relabel(
+                    stored.next().expect("a file column for every column that is no partition"),
+                    field.data_type(),
+                ),
             };
             columns.push(column);
             fields.push(field.as_ref().clone().with_nullable(true));
@@ -258,14 +285,16 @@ impl FileShape {
 }
 
 /// The array under the names of `target`: nested fields carry physical names in the file and logical ones in the table.
-fn relabel(array: &ArrayRef, target: &ArrowType) -> ArrayRef {
+pub(crate) fn relabel(array: &ArrayRef, target: &ArrowType) -> ArrayRef {
     if array.data_type() == target {
         return array.clone();
     }
     let data = array.to_data();
     let children: Vec<ArrowType> = match target {
         ArrowType::Struct(fields) => fields.iter().map(|f| f.data_type().clone()).collect(),
-        ArrowType::List(field) | ArrowType::LargeList(field) | ArrowType::Map(field, _) => vec![field.data_type().clone()],
+        ArrowType::List(field) | ArrowType::LargeList(field) | ArrowType::Map(field, _) => {
+            vec![field.data_type().clone()]
+        }
         _ => return array.clone(),
     };
     if children.len() != data.child_data().len() {

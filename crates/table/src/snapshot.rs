@@ -6,8 +6,13 @@ use arrow::datatypes::SchemaRef;
 use floe_table_format::{StructType, TableState, Version};
 
 use crate::error::{OnTable, Result};
-use crate::scan::Scan;
-use crate::table::Table;
+use crate::load;
+use crate::table::{Table, TableBuilder};
+
+/// How long a table may go without listing its log. Within it a refresh asks only for the next version, one request.
+/// Beyond it the log may have been cleaned past the version held, or another table may lie there by now: a missing next
+/// version proves nothing until the log is seen to hold this one still.
+const LISTING_AGE_MS_MAX: i64 = 60 * 1000;
 
 /// A table at one [`Version`]: it never changes, whatever others commit.
 #[derive(Clone)]
@@ -54,9 +59,90 @@ impl Snapshot {
     pub fn arrow_schema(&self) -> Result<SchemaRef> {
         self.state.schema.to_arrow().on(self.table.uri())
     }
+}
 
-    /// Starts reading rows of this version.
-    pub fn scan(&self) -> Scan {
-        Scan::new(Arc::new(self.clone()))
+impl Table {
+    /// Opens the table at a path or URI.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use floe_table::Table;
+    /// let missing = Table::open("memory:///nowhere").await.unwrap_err();
+    /// assert!(missing.is_not_a_table());
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`TableError::Format`] with `NotATable` where there is no log; whatever reading the log meets.
+    pub async fn open(uri: impl Into<String>) -> Result<Table> {
+        Table::builder(uri).open().await
+    }
+
+    /// The newest version, read from the store: one request where nothing changed since the last look.
+    ///
+    /// # Errors
+    /// Whatever reading the log meets.
+    pub async fn snapshot(&self) -> Result<Arc<Snapshot>> {
+        let now = self.0.env.now();
+        let known = self.known();
+        let (base, listed_at) = match known {
+            Some(known) if now.0.saturating_sub(known.listed_at.0).abs() < LISTING_AGE_MS_MAX => {
+                (Some(known.state), known.listed_at)
+            }
+            Some(known) if load::is_there(self, known.state.version).await? => (Some(known.state), now),
+            _ => (None, now),
+        };
+        let state = match base {
+            Some(base) => {
+                let state = load::newer(self, &base).await?.unwrap_or(base);
+                self.remember(&state, listed_at);
+                state
+            }
+            None => {
+                let state = load::at(self, None).await?;
+                self.begin_anew(&state, listed_at);
+                state
+            }
+        };
+        Ok(self.snapshot_of(state))
+    }
+
+    /// The newest snapshot this handle or a clone has seen; reads the log only if there is none.
+    ///
+    /// # Errors
+    /// Whatever reading the log meets.
+    pub async fn cached_snapshot(&self) -> Result<Arc<Snapshot>> {
+        match self.known() {
+            Some(known) => Ok(self.snapshot_of(known.state)),
+            None => self.snapshot().await,
+        }
+    }
+
+    pub(crate) fn snapshot_of(&self, state: Arc<TableState>) -> Arc<Snapshot> {
+        Arc::new(Snapshot::new(self.clone(), state))
+    }
+}
+
+impl TableBuilder {
+    /// Opens an existing table.
+    ///
+    /// # Errors
+    /// As [`Table::open`].
+    pub async fn open(self) -> Result<Table> {
+        let table = self.handle()?;
+        table.snapshot().await?;
+        Ok(table)
+    }
+
+    /// Opens the table, or gives none where there is no Delta log.
+    ///
+    /// # Errors
+    /// Whatever reading the log meets other than its absence.
+    pub async fn open_or_none(self) -> Result<Option<Table>> {
+        match self.open().await {
+            Ok(table) => Ok(Some(table)),
+            Err(error) if error.is_not_a_table() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }

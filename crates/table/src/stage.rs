@@ -18,19 +18,17 @@ use floe_table_format::schema::ColumnMappingMode;
 use floe_table_format::stats::StatsCollector;
 use floe_table_format::{Add, DataType, Metadata, PrimitiveType, Scalar, StructType, TableProperties, path};
 use futures::StreamExt;
-use futures::stream::BoxStream;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::checks::Constraints;
 use crate::conform::conform;
-use crate::error::{OnTable, Result, TableError};
+use crate::error::{OnTable, Result};
+use crate::rows::BatchStream;
+use crate::scan::relabel;
 use crate::table::Table;
 
-/// Rows to be written. An error in the stream ends the write, and nothing is committed.
-pub type BatchStream = BoxStream<'static, Result<RecordBatch>>;
-
 /// From this much input on, several files are written at once.
-const PARALLEL_BYTES: usize = 48 << 20;
+const PARALLEL_BYTES: usize = 96 << 20;
 /// At most this many partitions have an open file; beyond it the largest is finished.
 const OPEN_FILES_MAX: usize = 128;
 /// Bytes that one worker's open files may hold before the largest is finished.
@@ -38,21 +36,16 @@ const OPEN_BYTES_MAX: u64 = 192 << 20;
 
 /// Files that were written and are not part of any version yet.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct StagedRows {
+pub(crate) struct StagedRows {
     /// Rows in these files.
-    pub rows: u64,
+    pub(crate) rows: u64,
     /// Bytes of these files.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// One `add` a file.
     pub(crate) adds: Vec<Add>,
 }
 
 impl StagedRows {
-    /// How many files were written.
-    pub fn files(&self) -> u64 {
-        self.adds.len() as u64
-    }
-
     fn absorb(&mut self, other: StagedRows) {
         self.rows += other.rows;
         self.bytes += other.bytes;
@@ -90,7 +83,8 @@ impl WriteTarget {
         let mut partition_columns = Vec::new();
         for name in &metadata.partition_columns {
             let index = schema.fields.iter().position(|f| f.name == *name);
-            let index = index.ok_or_else(|| table.refuse("write", format!("partition column {name} is not in the schema")))?;
+            let index =
+                index.ok_or_else(|| table.refuse("write", format!("partition column {name} is not in the schema")))?;
             let field = &schema.fields[index];
             let DataType::Primitive(data_type) = field.data_type else {
                 return Err(table.refuse("write", format!("partition column {name} has a nested type")));
@@ -105,8 +99,7 @@ impl WriteTarget {
         let file_schema = Arc::new(Schema::new(
             file_columns.iter().map(|i| physical.field(*i).clone().with_nullable(true)).collect::<Vec<_>>(),
         ));
-        let constraints =
-            Constraints::compile(uri, &schema, &properties.constraints, table.0.row_checks.as_ref())?;
+        let constraints = Constraints::compile(uri, &schema, &properties.constraints, table.0.row_checks.as_ref())?;
         Ok(WriteTarget { schema, arrow, file_schema, file_columns, partition_columns, properties, mode, constraints })
     }
 }
@@ -293,7 +286,14 @@ impl Worker {
     }
 
     async fn write_partition(&mut self, values: Vec<Option<String>>, batch: RecordBatch) -> Result<()> {
-        let columns: Vec<_> = self.target.file_columns.iter().map(|i| batch.column(*i).clone()).collect();
+        let fields = self.target.file_schema.fields().iter();
+        let columns: Vec<_> = self
+            .target
+            .file_columns
+            .iter()
+            .zip(fields)
+            .map(|(i, f)| relabel(batch.column(*i), f.data_type()))
+            .collect();
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         let batch = RecordBatch::try_new_with_options(self.target.file_schema.clone(), columns, &options)?;
         if !self.open.contains_key(&values) {
@@ -309,7 +309,8 @@ impl Worker {
         if file.writer.in_progress_bytes() >= self.target.properties.target_file_size {
             self.finish_file(&values).await?;
         }
-        if self.open.len() > 1 && self.open.values().map(|f| f.writer.in_progress_bytes()).sum::<u64>() > OPEN_BYTES_MAX {
+        if self.open.len() > 1 && self.open.values().map(|f| f.writer.in_progress_bytes()).sum::<u64>() > OPEN_BYTES_MAX
+        {
             self.finish_largest().await?;
         }
         Ok(())
@@ -395,10 +396,9 @@ impl Worker {
 
 /// Bytes that the rows of a batch take, not those of the buffers it shares with others.
 fn batch_bytes(batch: &RecordBatch) -> usize {
-    batch.columns().iter().map(|c| c.to_data().get_slice_memory_size().unwrap_or_else(|_| c.get_array_memory_size())).sum()
-}
-
-/// Rows held in memory as a stream.
-pub(crate) fn stream_of(batches: Vec<RecordBatch>) -> BatchStream {
-    futures::stream::iter(batches.into_iter().map(Ok::<_, TableError>)).boxed()
+    batch
+        .columns()
+        .iter()
+        .map(|c| c.to_data().get_slice_memory_size().unwrap_or_else(|_| c.get_array_memory_size()))
+        .sum()
 }

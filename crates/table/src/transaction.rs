@@ -3,19 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use floe_storage::{ReadOptions, deletion_vectors, read_data_file};
+use floe_storage::deletion_vectors;
 use floe_table_format::conflict::{Rule, Why};
 use floe_table_format::path::DataPath;
 use floe_table_format::{
-    Add, ChangeSet, DomainMetadata, FileView, IsolationLevel, Metadata, Operation, Predicate, Protocol, ReadSet, Remove,
-    RowSet, TableState, Txn, Version, feature, stats,
+    Add, ChangeSet, DomainMetadata, FileView, IsolationLevel, Metadata, Operation, Predicate, Protocol, ReadSet,
+    Remove, RowSet, TableState, Txn, Version, feature, stats,
 };
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 
-use crate::commit::{self, CommitOutcome, CommitReport};
 use crate::error::{OnTable, Result};
+use crate::rows::BatchStream;
+use crate::scan::{file_rows, raw_file_rows};
 use crate::snapshot::Snapshot;
-use crate::stage::{BatchStream, StagedRows, WriteTarget, discard, stage};
+use crate::stage::{StagedRows, WriteTarget, discard, stage};
 use crate::table::Table;
 
 /// A change of a table in the making, on the snapshot it was begun at.
@@ -234,15 +235,6 @@ impl Transaction {
         self.change.removes.push(remove_of(view, self.table.0.env.now().0, data_change));
     }
 
-    /// Commits. A conflict is a value: see [`CommitOutcome`].
-    ///
-    /// # Errors
-    /// [`crate::TableError::CommitOutcomeUnknown`] if the store did not tell what became of it, [`crate::TableError::TooManyAttempts`], a rule
-    /// of the protocol, storage.
-    pub async fn commit(self) -> Result<CommitOutcome> {
-        commit::commit(self).await
-    }
-
     /// Deletes the files this change staged. For a change that will not be committed.
     pub async fn roll_back(self) {
         discard(&self.table, &self.change.adds).await;
@@ -268,7 +260,8 @@ impl Transaction {
                     continue;
                 }
                 let view = base.files.find(&path);
-                let view = view.ok_or_else(|| self.table.refuse("delete rows", format!("{path} is not a live file")))?;
+                let view =
+                    view.ok_or_else(|| self.table.refuse("delete rows", format!("{path} is not a live file")))?;
                 let gone = self.rows_gone(&view).await?;
                 let total = self.total_rows(&view).await?;
                 if let Some(beyond) = rows.max().filter(|max| *max >= total) {
@@ -343,15 +336,15 @@ impl Transaction {
     /// The rows of a file with the table's logical columns, partition values filled in.
     async fn read_file_rows(&self, view: &FileView<'_>, without: Option<&RowSet>) -> Result<BatchStream> {
         let base = self.base.as_ref().ok_or_else(|| self.table.refuse("read", "the table has no version yet"))?;
-        crate::scan::file_rows(&self.table, base, view, without).await
+        file_rows(&self.table, base, view, without).await
     }
 }
 
 /// A change in its final form for one base.
 pub(crate) struct Prepared {
     pub(crate) change: ChangeSet,
-    rows_added: u64,
-    rows_removed: u64,
+    pub(crate) rows_added: u64,
+    pub(crate) rows_removed: u64,
 }
 
 impl Prepared {
@@ -376,18 +369,6 @@ impl Prepared {
             }
         }
         self
-    }
-
-    pub(crate) fn report(&self, version: Version, token: String, attempts: u32) -> CommitReport {
-        CommitReport {
-            version,
-            token,
-            attempts,
-            files_added: self.change.adds.iter().filter(|a| a.deletion_vector.is_none()).count() as u64,
-            files_removed: self.change.removes.len() as u64,
-            rows_added: self.rows_added,
-            rows_removed: self.rows_removed,
-        }
     }
 }
 
@@ -421,24 +402,4 @@ pub(crate) fn remove_of(view: &FileView<'_>, now_ms: i64, data_change: bool) -> 
         base_row_id: add.base_row_id,
         default_row_commit_version: add.default_row_commit_version,
     }
-}
-
-/// Rows of one stored file, streamed: shared by scans and rewrites.
-pub(crate) async fn raw_file_rows(
-    table: &Table,
-    relative: &str,
-    size: i64,
-    schema: arrow::datatypes::SchemaRef,
-    without: Option<&RowSet>,
-) -> Result<BatchStream> {
-    let uri = table.uri().to_owned();
-    let mut options = ReadOptions::new(schema);
-    if let Ok(size) = u64::try_from(size) {
-        options = options.with_size(size);
-    }
-    if let Some(rows) = without {
-        options = options.with_deleted(rows);
-    }
-    let stream = read_data_file(&table.0.data, relative, options).await.on(&uri)?;
-    Ok(stream.map_err(move |e| Err::<(), _>(e).on(&uri).expect_err("mapped from an error")).boxed())
 }

@@ -78,7 +78,8 @@ pub async fn sweep(
         let log = table.log_store().clone();
         let mut older_hint = None;
         for number in 0..=steps {
-            if number == steps / 2 && matches!(state, LogState::CheckpointAndCommits | LogState::StaleHint | LogState::CleanedUp)
+            if number == steps / 2
+                && matches!(state, LogState::CheckpointAndCommits | LogState::StaleHint | LogState::CleanedUp)
             {
                 table.checkpoint().await?;
                 older_hint = log.read(LastCheckpointHint::NAME).await.ok();

@@ -69,9 +69,11 @@ fn printer<'a>(
         }
         (DataType::Float32, Some(digits)) => {
             let values = column.as_primitive::<Float32Type>();
-            Box::new(move |row| {
-                if values.is_null(row) { NULL.into() } else { rounded(f64::from(values.value(row)), digits) }
-            })
+            Box::new(
+                move |row| {
+                    if values.is_null(row) { NULL.into() } else { rounded(f64::from(values.value(row)), digits) }
+                },
+            )
         }
         _ => {
             let formatter = ArrayFormatter::try_new(column, options).expect("a type that Arrow prints");
@@ -89,7 +91,7 @@ mod tests {
     fn rows_compare_as_multisets() {
         let twice = Batch::new().long("id", [1, 2, 1]).build();
         let once = Batch::new().long("id", [1, 2]).build();
-        assert_eq!(rows(&[twice.clone()]), ["1", "1", "2"]);
+        assert_eq!(rows(std::slice::from_ref(&twice)), ["1", "1", "2"]);
         assert_eq!(rows(&[twice.slice(1, 2)]), rows(&[once]));
     }
 
@@ -103,7 +105,7 @@ mod tests {
     fn rounding_hides_the_order_of_addition() {
         let one = Batch::new().double("d", [0.1 + 0.2, -0.0]).build();
         let other = Batch::new().double("d", [0.0, 0.3]).build();
-        assert_ne!(rows(&[one.clone()]), rows(&[other.clone()]));
+        assert_ne!(rows(std::slice::from_ref(&one)), rows(std::slice::from_ref(&other)));
         assert_eq!(rows_rounded(&[one], 9), rows_rounded(&[other], 9));
     }
 }

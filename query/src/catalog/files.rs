@@ -124,6 +124,7 @@ impl Files {
 }
 
 fn last_parts<'a>(paths: impl Iterator<Item = &'a Path>) -> Vec<String> {
-    let names: BTreeSet<String> = paths.filter_map(|p| p.parts().next_back().map(|part| part.as_ref().to_owned())).collect();
+    let names: BTreeSet<String> =
+        paths.filter_map(|p| p.parts().next_back().map(|part| part.as_ref().to_owned())).collect();
     names.into_iter().collect()
 }

@@ -135,15 +135,16 @@ impl Warehouse {
     /// Whatever listing the warehouse meets.
     pub async fn schemas(&self) -> Result<Vec<String>> {
         let folders = self.files.folders("").await?;
-        let mut names: Vec<String> = stream::iter(folders.into_iter().filter(|name| check_name("schema", name).is_ok()))
-            .map(|name| async move {
-                let exists = self.schema_exists(&name).await?;
-                Ok::<_, QueryError>(exists.then_some(name))
-            })
-            .buffered(LOOKUPS_AT_ONCE)
-            .try_filter_map(|name| async move { Ok(name) })
-            .try_collect()
-            .await?;
+        let mut names: Vec<String> =
+            stream::iter(folders.into_iter().filter(|name| check_name("schema", name).is_ok()))
+                .map(|name| async move {
+                    let exists = self.schema_exists(&name).await?;
+                    Ok::<_, QueryError>(exists.then_some(name))
+                })
+                .buffered(LOOKUPS_AT_ONCE)
+                .try_filter_map(|name| async move { Ok(name) })
+                .try_collect()
+                .await?;
         if !names.iter().any(|name| name == DEFAULT_SCHEMA) {
             names.push(DEFAULT_SCHEMA.into());
         }
@@ -344,7 +345,10 @@ impl Warehouse {
                 let entry = self.entry(schema, table).await?;
                 let missing = || QueryError::UnreadablePath {
                     path: entry.uri.clone(),
-                    what: format!("the catalog says that {}.{} lies there, but there is no Delta log", entry.schema, entry.name),
+                    what: format!(
+                        "the catalog says that {}.{} lies there, but there is no Delta log",
+                        entry.schema, entry.name
+                    ),
                 };
                 self.open_entry(&entry).await?.ok_or_else(missing)
             }
@@ -530,7 +534,8 @@ pub(crate) fn check_name(kind: &str, name: &str) -> Result<String> {
     if name.starts_with('_') || name.starts_with('.') {
         return refuse(format!("a {kind}'s name does not begin with _ or ., such folders are hidden"));
     }
-    let forbidden = |c: char| c.is_control() || matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|' | '%' | '#');
+    let forbidden =
+        |c: char| c.is_control() || matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|' | '%' | '#');
     if let Some(found) = name.chars().find(|c| forbidden(*c)) {
         return refuse(format!("a {kind}'s name does not hold {found:?}"));
     }

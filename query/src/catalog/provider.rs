@@ -67,7 +67,7 @@ impl SchemaProvider for WarehouseSchema {
         };
         match table {
             Some(table) => {
-                let provider = FloeTableProvider::live(table).await.map_err(QueryError::from)?;
+                let provider = FloeTableProvider::live(table).await?;
                 Ok(Some(Arc::new(provider)))
             }
             None => Ok(None),

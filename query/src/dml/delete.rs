@@ -11,7 +11,7 @@ use floe_table_format::{Operation, Predicate};
 use futures::StreamExt;
 
 use super::touched::TouchedRows;
-use super::{DmlReport, address_columns, addressed_scan, commit, read_by, run, shown};
+use super::{DmlReport, address_columns, addressed_scan, commit, read_by, reads_elsewhere, run, shown};
 use crate::error::Result;
 use crate::filters;
 use crate::provider::FloeTableProvider;
@@ -53,7 +53,11 @@ pub async fn delete(
 }
 
 /// The files whose rows are all to be deleted, if the predicate is about files alone.
-fn whole_files(state: &dyn Session, snapshot: &Arc<Snapshot>, predicate: &Expr) -> Result<Option<floe_table::ScanPlan>> {
+fn whole_files(
+    state: &dyn Session,
+    snapshot: &Arc<Snapshot>,
+    predicate: &Expr,
+) -> Result<Option<floe_table::ScanPlan>> {
     let table_state = snapshot.state();
     let partition_columns: HashSet<&str> = table_state.metadata.partition_columns.iter().map(String::as_str).collect();
     if !filters::is_partition_only(predicate, &partition_columns) {
@@ -85,6 +89,9 @@ async fn delete_rows(
     predicate: Expr,
 ) -> Result<u64> {
     let plan = addressed_scan(snapshot, target)?.filter(predicate)?.project(address_columns(target))?.build()?;
+    if reads_elsewhere(&plan, snapshot.table())? {
+        transaction.read_whole_table();
+    }
     let mut rows = run(state, &plan).await?;
     let mut touched = TouchedRows::default();
     while let Some(batch) = rows.next().await {

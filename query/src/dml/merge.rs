@@ -29,7 +29,7 @@ use futures::StreamExt;
 
 use super::touched::{Repeated, TouchedRows};
 use super::update::check_assignments;
-use super::{DmlReport, addressed_scan, commit, read_by, run, shown, staging_error};
+use super::{DmlReport, addressed_scan, commit, read_by, reads_elsewhere, run, shown, staging_error};
 use crate::error::{QueryError, Result};
 use crate::provider::FloeTableProvider;
 use crate::scan_exec::{FILE_COLUMN, ROW_COLUMN};
@@ -68,6 +68,9 @@ pub async fn merge(
 
     let merge = Merge { target, columns: &columns, provider: &provider, clauses: &clauses };
     let plan = merge.plan(addressed_scan(&snapshot, target)?, source, on)?;
+    if reads_elsewhere(&plan, table)? {
+        transaction.read_whole_table();
+    }
     let effects = Arc::new(Mutex::new(Effects::new(&clauses)));
     let collector = effects.clone();
     let output = columns.clone();
@@ -274,7 +277,8 @@ impl Merge<'_> {
         Ok(match &clause.action {
             MergeIntoAction::Delete => None,
             MergeIntoAction::Update(assignments) => {
-                let assigned = assignments.iter().find(|(name, _)| name == field.name()).map(|(_, value)| value.clone());
+                let assigned =
+                    assignments.iter().find(|(name, _)| name == field.name()).map(|(_, value)| value.clone());
                 Some(assigned.unwrap_or_else(|| self.target_column(field.name())))
             }
             MergeIntoAction::Insert { columns, values } => {
@@ -330,9 +334,10 @@ impl Effects {
             .collect();
         let mut matched = clauses.iter().filter(|clause| clause.kind == MergeIntoClauseKind::Matched);
         // Deleted twice is deleted.
-        let repeats_allowed = matched.next().is_some_and(|clause| {
-            clause.predicate.is_none() && matches!(clause.action, MergeIntoAction::Delete)
-        }) && matched.next().is_none();
+        let repeats_allowed = matched
+            .next()
+            .is_some_and(|clause| clause.predicate.is_none() && matches!(clause.action, MergeIntoAction::Delete))
+            && matched.next().is_none();
         Effects { actions, repeats_allowed, ..Effects::default() }
     }
 
@@ -407,7 +412,7 @@ mod tests {
         let delete = clause(MergeIntoClauseKind::Matched, MergeIntoAction::Delete);
         let update = clause(MergeIntoClauseKind::Matched, MergeIntoAction::Update(Vec::new()));
         let conditional = MergeIntoClause { predicate: Some(lit(true)), ..delete.clone() };
-        assert!(Effects::new(&[delete.clone()]).repeats_allowed);
+        assert!(Effects::new(std::slice::from_ref(&delete)).repeats_allowed);
         assert!(!Effects::new(&[conditional]).repeats_allowed);
         assert!(!Effects::new(&[delete.clone(), update.clone()]).repeats_allowed);
         assert!(!Effects::new(&[update]).repeats_allowed);

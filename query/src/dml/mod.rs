@@ -24,8 +24,9 @@ mod update;
 use std::sync::Arc;
 
 use datafusion::catalog::Session;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Column, TableReference};
-use datafusion::datasource::provider_as_source;
+use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
@@ -98,6 +99,21 @@ fn read_by(predicate: &Expr, snapshot: &Snapshot, target: &TableReference) -> Pr
 fn is_about(expr: &Expr, target: &TableReference) -> bool {
     let own = |column: &Column| column.relation.as_ref().is_none_or(|relation| relation.resolved_eq(target));
     expr.column_refs().into_iter().all(own)
+}
+
+/// Whether a query reads the table besides scanning it for the rows to change: in a subquery or as the source of a merge.
+fn reads_elsewhere(plan: &LogicalPlan, table: &Table) -> Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Ok(provider) = source_as_provider(&scan.source)
+            && let Some(provider) = provider.downcast_ref::<FloeTableProvider>()
+        {
+            found |= provider.table().uri() == table.uri() && !provider.has_row_address();
+        }
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
 }
 
 /// Commits; a lost race is an error here, with the staged files deleted.

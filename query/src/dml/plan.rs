@@ -34,7 +34,12 @@ pub(crate) enum RowChange {
 }
 
 impl RowChange {
-    async fn make(self, state: &SessionState, table: &Table, target: &TableReference) -> crate::error::Result<DmlReport> {
+    async fn make(
+        self,
+        state: &SessionState,
+        table: &Table,
+        target: &TableReference,
+    ) -> crate::error::Result<DmlReport> {
         match self {
             RowChange::Delete { predicate } => super::delete(state, table, target, predicate).await,
             RowChange::Update { assignments, predicate } => {
@@ -71,7 +76,13 @@ pub(crate) fn change_plan(
         EmissionType::Final,
         Boundedness::Bounded,
     );
-    Ok(Arc::new(RowChangeExec { state: state.clone(), table: table.clone(), target, change, properties: Arc::new(properties) }))
+    Ok(Arc::new(RowChangeExec {
+        state: state.clone(),
+        table: table.clone(),
+        target,
+        change,
+        properties: Arc::new(properties),
+    }))
 }
 
 struct RowChangeExec {
@@ -84,7 +95,10 @@ struct RowChangeExec {
 
 impl fmt::Debug for RowChangeExec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RowChangeExec").field("table", &self.table).field("change", &self.change).finish_non_exhaustive()
+        f.debug_struct("RowChangeExec")
+            .field("table", &self.table)
+            .field("change", &self.change)
+            .finish_non_exhaustive()
     }
 }
 
@@ -161,7 +175,9 @@ pub(crate) fn planned_source(
             column.alias_qualified(qualifier, name)
         })
         .collect();
-    LogicalPlanBuilder::scan(relation.clone(), provider_as_source(Arc::new(by_position)), None)?.project(renamed)?.build()
+    LogicalPlanBuilder::scan(relation.clone(), provider_as_source(Arc::new(by_position)), None)?
+        .project(renamed)?
+        .build()
 }
 
 /// The rows of a physical plan as a table whose columns are named by position.

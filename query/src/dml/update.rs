@@ -12,7 +12,7 @@ use floe_table_format::Predicate;
 use futures::StreamExt;
 
 use super::touched::TouchedRows;
-use super::{DmlReport, address_columns, addressed_scan, commit, read_by, run, shown, staging_error};
+use super::{DmlReport, address_columns, addressed_scan, commit, read_by, reads_elsewhere, run, shown, staging_error};
 use crate::error::{QueryError, Result};
 use crate::provider::FloeTableProvider;
 
@@ -53,6 +53,10 @@ pub async fn update(
     }
     output.extend(address_columns(target));
     let plan = scan.project(output)?.build()?;
+
+    if reads_elsewhere(&plan, table)? {
+        transaction.read_whole_table();
+    }
 
     let width = columns.fields().len();
     let touched = Arc::new(Mutex::new(TouchedRows::default()));

@@ -58,7 +58,9 @@ pub(super) async fn open(table: Table, from: VersionSpec, to: Option<VersionSpec
         )));
     }
     if from > to {
-        return Err(QueryError::invalid_argument(format!("table_changes from version {from} to the earlier version {to}")));
+        return Err(QueryError::invalid_argument(format!(
+            "table_changes from version {from} to the earlier version {to}"
+        )));
     }
     let span = latest.version().get() - from.get() + 1;
     let times: HashMap<Version, TimestampMs> = table
@@ -147,12 +149,20 @@ impl Changes {
             logical.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
         fields.push(Field::new(CHANGE_TYPE, ArrowType::Utf8, true));
         fields.push(Field::new(COMMIT_VERSION, ArrowType::Int64, true));
-        fields.push(Field::new(COMMIT_TIMESTAMP, ArrowType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true));
+        fields.push(Field::new(
+            COMMIT_TIMESTAMP,
+            ArrowType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            true,
+        ));
         let output = Arc::new(Schema::new(fields));
         Ok(Changes { table, state, stored: Arc::new(Schema::new(stored)), logical, output, commits })
     }
 
-    async fn commit(self: Arc<Self>, version: Version, time: TimestampMs) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+    async fn commit(
+        self: Arc<Self>,
+        version: Version,
+        time: TimestampMs,
+    ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         let name = commit_name(version);
         let bytes = self.table.log_store().read(&name).await?;
         let pieces = self.pieces(version, parse_commit(version, &name, &bytes)?).await?;
@@ -311,7 +321,9 @@ impl Changes {
             columns.push(match (constant, stored.next_if_none(constant)) {
                 (Some(value), _) => take(value, &UInt32Array::from(vec![0; rows]), None)?,
                 (None, Some(column)) => relabel(column, field.data_type())?,
-                (None, None) => return Err(QueryError::invalid_argument("a file with fewer columns than were asked for")),
+                (None, None) => {
+                    return Err(QueryError::invalid_argument("a file with fewer columns than were asked for"));
+                }
             });
         }
         columns.push(match change {

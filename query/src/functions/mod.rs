@@ -56,9 +56,9 @@ impl TableFunction {
         };
         let misused = || QueryError::invalid_argument(format!("the function is called as {usage}"));
         let table = match args.first() {
-            Some(ScalarValue::Utf8(Some(name)) | ScalarValue::Utf8View(Some(name)) | ScalarValue::LargeUtf8(Some(name))) => {
-                session.table(name).await?
-            }
+            Some(
+                ScalarValue::Utf8(Some(name)) | ScalarValue::Utf8View(Some(name)) | ScalarValue::LargeUtf8(Some(name)),
+            ) => session.table(name).await?,
             _ => return Err(misused()),
         };
         match (self, &args[1..]) {

@@ -59,7 +59,10 @@ impl ScanRequest<'_> {
     pub(crate) fn plan(self, store: &DataStore, state: &dyn Session) -> Result<DeltaScanExec> {
         let files = planned_files(&self.spec, self.layout, store.location(), &self.statistics)?;
         let groups = FileGroup::new(files).split_files(state.config().target_partitions().max(1));
-        let options = state.default_table_options().parquet;
+        let mut options = state.default_table_options().parquet;
+        // Rows with addresses are read to change a few of them: the columns that tell which come first, and the others are
+        // decoded for those rows alone. For a merge the keys of the source are such a filter.
+        options.global.pushdown_filters |= self.spec.options.row_address;
         let projection = self.layout.project(self.projection);
         self.plan_groups(store, options, groups, &projection, false)
     }

@@ -15,8 +15,8 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::Result;
 use datafusion::logical_expr::ColumnarValue;
-use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr_adapter::{
     DefaultPhysicalExprAdapterFactory, PhysicalExprAdapter, PhysicalExprAdapterFactory,
 };
@@ -102,7 +102,8 @@ impl FileColumnsAdapterFactory {
             let physical = schema
                 .to_physical_arrow(mode)
                 .map_err(|e| datafusion::error::DataFusionError::External(Box::new(e)))?;
-            let types = schema.fields.iter().zip(physical.fields()).map(|(f, p)| (f.name.clone(), p.data_type().clone()));
+            let types =
+                schema.fields.iter().zip(physical.fields()).map(|(f, p)| (f.name.clone(), p.data_type().clone()));
             Some(Arc::new(types.collect()))
         } else {
             None
@@ -121,16 +122,13 @@ impl PhysicalExprAdapterFactory for FileColumnsAdapterFactory {
             let Some(wanted) = wanted else {
                 // A column of the file that the table does not have, or one the reader makes up, such as row numbers.
                 // It must not be mistaken for a column of the table that happens to bear its name.
-                let own = logical.field_with_name(field.name()).is_ok_and(|f| f == field.as_ref());
-                shown.push(if own { field.clone() } else { hidden(field, index) });
+                let mistakable = self.columns.fields.iter().any(|f| f.logical == *field.name());
+                shown.push(if mistakable { hidden(field, index) } else { field.clone() });
                 steps.push(Step { physical_name: field.name().clone(), relabel: None });
                 continue;
             };
-            let relabelled = self
-                .physical_nested
-                .as_ref()
-                .and_then(|types| types.get(wanted.name()))
-                .is_some_and(|expected| contains_struct(expected));
+            let relabelled =
+                self.physical_nested.as_ref().and_then(|types| types.get(wanted.name())).is_some_and(contains_struct);
             let (data_type, relabel) = if field.data_type() == wanted.data_type() {
                 (wanted.data_type().clone(), None)
             } else if same_layout(field.data_type(), wanted.data_type(), relabelled) {
@@ -210,7 +208,9 @@ fn same_layout(from: &DataType, to: &DataType, by_position: bool) -> bool {
         }
         (DataType::List(from), DataType::List(to)) => same_layout(from.data_type(), to.data_type(), by_position),
         (DataType::Map(from, a), DataType::Map(to, b)) => {
-            let (DataType::Struct(from), DataType::Struct(to)) = (from.data_type(), to.data_type()) else { return false };
+            let (DataType::Struct(from), DataType::Struct(to)) = (from.data_type(), to.data_type()) else {
+                return false;
+            };
             a == b
                 && from.len() == to.len()
                 && from.iter().zip(to.iter()).all(|(f, t)| same_layout(f.data_type(), t.data_type(), by_position))

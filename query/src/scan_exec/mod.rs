@@ -38,9 +38,7 @@ use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr_common::sort_expr::PhysicalSortExpr;
-use datafusion::physical_plan::filter_pushdown::{
-    ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation,
-};
+use datafusion::physical_plan::filter_pushdown::{ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation};
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -53,8 +51,8 @@ use futures::TryStreamExt;
 use tokio::sync::OnceCell;
 
 pub(crate) use build::{ScanRequest, evaluate_on_partitions};
-pub(crate) use spec::{ScanLayout, ScanOptions, ScanSpec, external, file_id, live_rows, table_schema};
 pub use spec::{FILE_COLUMN, ROW_COLUMN};
+pub(crate) use spec::{ScanLayout, ScanOptions, ScanSpec, external, file_id, live_rows, table_schema};
 pub(crate) use statistics::{ScanStatistics, table_statistics};
 
 /// Reads the rows of one version of a table.
@@ -115,7 +113,9 @@ impl DeltaScanExec {
             let reader = build::Reader::new(self.store.location(), context.runtime_env())?;
             let selections = self
                 .selections
-                .get_or_try_init(|| async { build::load_selections(&self.store, &self.spec, self.config()?, &reader).await })
+                .get_or_try_init(|| async {
+                    build::load_selections(&self.store, &self.spec, self.config()?, &reader).await
+                })
                 .await?;
             self.armed_with(Some(selections), &reader)
         });
@@ -286,10 +286,7 @@ impl ExecutionPlan for DeltaScanExec {
         })
     }
 
-    fn try_pushdown_sort(
-        &self,
-        order: &[PhysicalSortExpr],
-    ) -> Result<SortOrderPushdownResult<Arc<dyn ExecutionPlan>>> {
+    fn try_pushdown_sort(&self, order: &[PhysicalSortExpr]) -> Result<SortOrderPushdownResult<Arc<dyn ExecutionPlan>>> {
         Ok(self.inner.try_pushdown_sort(order)?.map(|inner| self.reshaped(inner)))
     }
 

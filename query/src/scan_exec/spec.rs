@@ -1,6 +1,5 @@
 //! What one scan reads, as a plain value that can be shipped to another machine.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
@@ -131,37 +130,35 @@ impl ScanLayout {
         options: ScanOptions,
     ) -> Result<Self> {
         let own = table_schema(schema, options.view_types)?;
-        let is_partition: HashSet<&str> = partition_columns.iter().map(String::as_str).collect();
-        let (partition_fields, file_fields): (Vec<(usize, &FieldRef)>, Vec<(usize, &FieldRef)>) =
-            own.fields().iter().enumerate().partition(|(_, field)| is_partition.contains(field.name().as_str()));
-
+        let is_partition = |field: &FieldRef| partition_columns.contains(field.name());
         let mut to_reader = vec![0; own.fields().len()];
-        for (position, (index, _)) in file_fields.iter().enumerate() {
-            to_reader[*index] = position;
+        let mut file_fields: Vec<FieldRef> = Vec::with_capacity(own.fields().len());
+        for (index, field) in own.fields().iter().enumerate().filter(|(_, field)| !is_partition(field)) {
+            to_reader[index] = file_fields.len();
+            file_fields.push(field.clone());
         }
-        let mut constants = Vec::new();
+        let mut constants: Vec<FieldRef> = Vec::new();
         let mut partitions = Vec::new();
         for name in partition_columns {
-            let found = partition_fields.iter().find(|(_, field)| field.name() == name);
+            let found = own.fields().iter().enumerate().find(|(_, field)| field.name() == name);
             let kind = schema.field(name).and_then(|field| field.data_type.as_primitive());
             let (Some((index, field)), Some(kind)) = (found, kind) else {
                 let what = format!("the partition column {name} is not a primitive column of the schema");
                 return Err(external(floe_table_format::FormatError::invalid_schema(what)));
             };
-            to_reader[*index] = file_fields.len() + constants.len();
+            to_reader[index] = file_fields.len() + constants.len();
             partitions.push(PartitionColumn { kind, arrow: field.data_type().clone() });
-            constants.push((*field).clone());
+            constants.push(field.clone());
         }
 
         let mut shown: Vec<FieldRef> = own.fields().iter().cloned().collect();
-        let mut reader = TableSchema::builder(Arc::new(Schema::new(
-            file_fields.iter().map(|(_, field)| (*field).clone()).collect::<Vec<_>>(),
-        )));
+        let file_columns = file_fields.len();
+        let mut reader = TableSchema::builder(Arc::new(Schema::new(file_fields)));
         if options.row_address {
             let file = Arc::new(Field::new(FILE_COLUMN, DataType::UInt64, false));
             let row = Arc::new(Field::new(ROW_COLUMN, DataType::Int64, false).with_extension_type(RowNumber));
-            to_reader.push(file_fields.len() + constants.len());
-            to_reader.push(file_fields.len() + constants.len() + 1);
+            to_reader.push(file_columns + constants.len());
+            to_reader.push(file_columns + constants.len() + 1);
             constants.push(file.clone());
             shown.extend([file, row.clone()]);
             reader = reader.with_virtual_columns(vec![row]);

@@ -20,8 +20,8 @@ use floe_table_format::{Scalar, TableState};
 
 use super::spec::{FILE_COLUMN, ROW_COLUMN, ScanLayout, ScanSpec, external, file_ids, live_rows};
 
-/// Beyond so many files only row counts are handed to the engine: what bounds of single files still could prune is not
-/// worth an object a file and column.
+/// For tables of more files only row counts are handed to the engine: reading the bounds of every column of every file costs
+/// more than what they still could prune after the files were chosen.
 const FILES_WITH_BOUNDS_MAX: usize = 10_000;
 
 /// Statistics of the files of a scan, in the order of its spec.
@@ -42,12 +42,12 @@ impl ScanStatistics {
     ) -> Result<Self> {
         let files = &spec.plan.files;
         let constants = spec.constants(layout)?;
-        let with_bounds = files.len() <= FILES_WITH_BOUNDS_MAX && !columns.is_empty();
+        let with_bounds = state.files.len() <= FILES_WITH_BOUNDS_MAX && !columns.is_empty();
         let known: Vec<Option<FileStatistics>> = match with_bounds {
-            true => file_ids(state, files)?
-                .into_iter()
-                .map(|id| prune::file_stats(state, id).map(Some).map_err(external))
-                .collect::<Result<_>>()?,
+            true => {
+                let known = prune::files_stats(state, &file_ids(state, files)?).map_err(external)?;
+                known.into_iter().map(Some).collect()
+            }
             false => vec![None; files.len()],
         };
         let files = files
@@ -87,7 +87,8 @@ pub(super) fn of_group(group: FileGroup, layout: &ScanLayout) -> Result<FileGrou
     if group.files().iter().any(|file| file.range.is_some()) {
         return Ok(group);
     }
-    let together = merged(group.files().iter().filter_map(|file: &PartitionedFile| file.statistics.as_deref()), layout)?;
+    let together =
+        merged(group.files().iter().filter_map(|file: &PartitionedFile| file.statistics.as_deref()), layout)?;
     Ok(group.with_statistics(Arc::new(together)))
 }
 
@@ -151,11 +152,11 @@ fn of_file(
             };
         }
     }
-    estimate_text(&mut column_statistics, file.size, rows, layout);
-    let bytes = column_statistics.iter().filter_map(|c| c.byte_size.get_value()).sum();
+    estimate_text(&mut column_statistics, file.size, layout);
     Statistics {
         num_rows: rows.map_or(Precision::Absent, Precision::Exact),
-        total_byte_size: Precision::Inexact(bytes),
+        // As for raw Parquet: the engine adds up the columns of fixed width, and compares rows where there are others.
+        total_byte_size: Precision::Absent,
         column_statistics,
     }
 }
@@ -171,18 +172,11 @@ fn constant_column(statistics: &mut ColumnStatistics, value: &ScalarValue, rows:
     statistics.distinct_count = Precision::Exact(1);
 }
 
-/// Text has no width. What the file holds beside the columns that have one, uncompressed by about two, is shared by those
-/// that have none.
-fn estimate_text(columns: &mut [ColumnStatistics], file_bytes: u64, rows: Option<usize>, layout: &ScanLayout) {
+/// Text has no width. It is taken to have its share of the file, twice that when it is no longer compressed: near what the
+/// engine reads from footers for raw Parquet, so that joins come out in the same order.
+fn estimate_text(columns: &mut [ColumnStatistics], file_bytes: u64, layout: &ScanLayout) {
     let file_columns = layout.reader.file_schema().fields().len();
-    let Some(rows) = rows else { return };
-    let known: usize = columns[..file_columns].iter().filter_map(|c| c.byte_size.get_value()).sum();
-    let unknown = columns[..file_columns].iter().filter(|c| c.byte_size.get_value().is_none()).count();
-    if unknown == 0 {
-        return;
-    }
-    // A view of a string takes 16 bytes, however short the string is.
-    let share = ((file_bytes as usize).saturating_mul(2).saturating_sub(known) / unknown).max(rows.saturating_mul(16));
+    let Some(share) = (file_bytes as usize).saturating_mul(2).checked_div(file_columns) else { return };
     for column in columns[..file_columns].iter_mut().filter(|c| c.byte_size.get_value().is_none()) {
         column.byte_size = Precision::Inexact(share);
     }

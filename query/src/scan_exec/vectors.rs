@@ -7,7 +7,6 @@ use floe_table_format::{FormatError, RowSet};
 use futures::{StreamExt, TryStreamExt};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 
-
 /// How many deletion vectors are fetched at a time.
 const IN_FLIGHT_MAX: usize = 16;
 

@@ -12,10 +12,10 @@ use datafusion::physical_expr::expressions::Column;
 use floe_storage::DataStore;
 use serde::{Deserialize, Serialize};
 
+use super::DeltaScanExec;
 use super::build::{ScanRequest, ordinal_of, planned_files};
 use super::spec::{ScanSpec, external};
 use super::statistics::ScanStatistics;
-use super::DeltaScanExec;
 
 /// The layout of the bytes; a reader refuses others.
 const FORMAT: u32 = 1;

@@ -3,10 +3,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::datatypes::Schema;
+use arrow::datatypes::{Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
 use datafusion::dataframe::DataFrame;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, TableType};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::parser::Parser;
 use floe_table::{AppendOptions, BatchStream, CommitReport, SaveMode, Snapshot, Table, TableError};
@@ -61,7 +64,7 @@ pub(super) async fn insert(session: &Session, mut insert: ast::Insert) -> Result
     check_width(&insert, &snapshot)?;
     insert.overwrite = false;
     insert.table = ast::TableObject::TableName(target_name());
-    let provider = Arc::new(FloeTableProvider::at(snapshot.clone())?);
+    let provider = Arc::new(InsertTarget::new(FloeTableProvider::at(snapshot.clone())?));
     let mut statement = ast::Statement::Insert(insert);
     let planning = Planning::prepare(session, &mut statement, vec![(TARGET, provider)]).await?;
     let plan = planning.plan(statement).map_err(|error| column_count(error, &snapshot))?;
@@ -70,7 +73,7 @@ pub(super) async fn insert(session: &Session, mut insert: ast::Insert) -> Result
     };
     let input = rows_of(DataFrame::new(session.context().state(), Arc::unwrap_or_clone(dml.input))).await?;
     let mode = if overwrite { SaveMode::Overwrite } else { SaveMode::Append };
-    let report = table.append_with(input, AppendOptions { mode, ..AppendOptions::default() }).await?;
+    let report = Box::pin(table.append_with(input, AppendOptions { mode, ..AppendOptions::default() })).await?;
     let Some(CommitReport { version, rows_added, .. }) = report else {
         return Ok(Done::new(format!("nothing to insert into {name}")).with_affected_rows(0).into());
     };
@@ -80,6 +83,49 @@ pub(super) async fn insert(session: &Session, mut insert: ast::Insert) -> Result
         false => format!("{verb} {} into {name} (version {version})", rows(rows_added)),
     };
     Ok(Done::new(text).with_affected_rows(rows_added).with_version(version).into())
+}
+
+/// A table as DataFusion plans an INSERT for it: every column may be null.
+///
+/// DataFusion takes NOT NULL as a promise that the rows given keep, and fails without naming the row that does not. The
+/// table checks its constraints when the rows arrive, and names it.
+#[derive(Debug)]
+struct InsertTarget {
+    table: FloeTableProvider,
+    schema: SchemaRef,
+}
+
+impl InsertTarget {
+    fn new(table: FloeTableProvider) -> Self {
+        let schema = table.schema();
+        let nullable = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+        InsertTarget { schema: Arc::new(Schema::new(nullable.collect::<Vec<_>>())), table }
+    }
+}
+
+#[async_trait]
+impl TableProvider for InsertTarget {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn get_column_default(&self, column: &str) -> Option<&Expr> {
+        self.table.get_column_default(column)
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn datafusion::catalog::Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
+        self.table.scan(state, projection, filters, limit).await
+    }
 }
 
 /// `1 row`, `3 rows`.
@@ -167,7 +213,7 @@ pub(super) fn check_default(_session: &Session, field: &StructField) -> Result<(
 
 pub(super) async fn truncate(session: &Session, name: ast::ObjectName) -> Result<Outcome> {
     let table = session.table_named(&name).await?;
-    let report = dml::delete(&session.context().state(), &table, &TableReference::bare(TARGET), None).await?;
+    let report = Box::pin(dml::delete(&session.context().state(), &table, &TableReference::bare(TARGET), None)).await?;
     Ok(changed("truncated", &name, report))
 }
 
@@ -176,10 +222,16 @@ pub(super) async fn delete(session: &Session, statement: ast::Statement) -> Resu
         return Err(QueryError::invalid_argument("no DELETE"));
     };
     if delete.using.is_some() || !delete.tables.is_empty() {
-        return Err(QueryError::unsupported("DELETE from several tables", "DELETE FROM t WHERE key IN (SELECT ...), or MERGE INTO"));
+        return Err(QueryError::unsupported(
+            "DELETE from several tables",
+            "DELETE FROM t WHERE key IN (SELECT ...), or MERGE INTO",
+        ));
     }
     if delete.returning.is_some() || delete.output.is_some() || delete.limit.is_some() || !delete.order_by.is_empty() {
-        return Err(QueryError::unsupported("RETURNING, ORDER BY and LIMIT in DELETE", "DELETE FROM t WHERE condition"));
+        return Err(QueryError::unsupported(
+            "RETURNING, ORDER BY and LIMIT in DELETE",
+            "DELETE FROM t WHERE condition",
+        ));
     }
     let (ast::FromTable::WithFromKeyword(tables) | ast::FromTable::WithoutKeyword(tables)) = delete.from;
     let (name, target, relation) = single_target(tables, "DELETE")?;
@@ -188,7 +240,7 @@ pub(super) async fn delete(session: &Session, statement: ast::Statement) -> Resu
         Some(condition) => Some(filter(session, &table, relation, condition).await?),
         None => None,
     };
-    let report = dml::delete(&session.context().state(), &table, &target, predicate).await?;
+    let report = Box::pin(dml::delete(&session.context().state(), &table, &target, predicate)).await?;
     Ok(changed("deleted", &name, report))
 }
 
@@ -204,7 +256,10 @@ fn single_target(
         return Err(QueryError::unsupported(format!("{verb} of something that is no table"), "name a table"));
     };
     if version.is_some() {
-        return Err(QueryError::unsupported(format!("{verb} of an earlier version"), "RESTORE TABLE t TO VERSION AS OF n"));
+        return Err(QueryError::unsupported(
+            format!("{verb} of an earlier version"),
+            "RESTORE TABLE t TO VERSION AS OF n",
+        ));
     }
     let original = std::mem::replace(name, target_name());
     let alias = alias.get_or_insert_with(|| ast::TableAlias {
@@ -220,12 +275,7 @@ fn single_target(
 }
 
 /// The condition as DataFusion plans it over the table, subqueries included.
-async fn filter(
-    session: &Session,
-    table: &Table,
-    relation: ast::TableFactor,
-    condition: ast::Expr,
-) -> Result<Expr> {
+async fn filter(session: &Session, table: &Table, relation: ast::TableFactor, condition: ast::Expr) -> Result<Expr> {
     let mut query = Parser::new(&FloeDialect).try_with_sql("SELECT * FROM t WHERE true")?.parse_query()?;
     if let ast::SetExpr::Select(select) = query.body.as_mut() {
         select.from = vec![ast::TableWithJoins { relation, joins: Vec::new() }];
@@ -248,10 +298,16 @@ pub(super) async fn update(session: &Session, statement: ast::Statement) -> Resu
         return Err(QueryError::invalid_argument("no UPDATE"));
     };
     if update.from.is_some() {
-        return Err(QueryError::unsupported("UPDATE ... FROM", "MERGE INTO t USING source ON ... WHEN MATCHED THEN UPDATE SET ..."));
+        return Err(QueryError::unsupported(
+            "UPDATE ... FROM",
+            "MERGE INTO t USING source ON ... WHEN MATCHED THEN UPDATE SET ...",
+        ));
     }
     if update.returning.is_some() || update.limit.is_some() || !update.order_by.is_empty() || update.or.is_some() {
-        return Err(QueryError::unsupported("RETURNING, ORDER BY and LIMIT in UPDATE", "UPDATE t SET ... WHERE condition"));
+        return Err(QueryError::unsupported(
+            "RETURNING, ORDER BY and LIMIT in UPDATE",
+            "UPDATE t SET ... WHERE condition",
+        ));
     }
     let (name, target, relation) = single_target(vec![update.table], "UPDATE")?;
     update.table = ast::TableWithJoins { relation, joins: Vec::new() };
@@ -282,7 +338,7 @@ pub(super) async fn update(session: &Session, statement: ast::Statement) -> Resu
             _ => None,
         })
         .collect();
-    let report = dml::update(&session.context().state(), &table, &target, assignments, predicate).await?;
+    let report = Box::pin(dml::update(&session.context().state(), &table, &target, assignments, predicate)).await?;
     Ok(changed("updated", &name, report))
 }
 

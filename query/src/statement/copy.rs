@@ -26,9 +26,14 @@ pub(super) async fn copy(session: &Session, copy: Copy) -> Result<Outcome> {
             "header" => drop(options.insert("format.has_header".into(), value)),
             "delimiter" | "sep" => drop(options.insert("format.delimiter".into(), value)),
             "compression" => drop(options.insert("format.compression".into(), value)),
-            key if key.starts_with("format.") || key.starts_with("execution.") => drop(options.insert(key.into(), value)),
+            key if key.starts_with("format.") || key.starts_with("execution.") => {
+                drop(options.insert(key.into(), value))
+            }
             other => {
-                let what = format!("COPY has no option {}; it has header, delimiter, compression and format", printable(other));
+                let what = format!(
+                    "COPY has no option {}; it has header, delimiter, compression and format",
+                    printable(other)
+                );
                 return Err(QueryError::invalid_argument(what));
             }
         }
@@ -72,8 +77,7 @@ pub(super) async fn copy(session: &Session, copy: Copy) -> Result<Outcome> {
             return Err(QueryError::unknown_column(column.clone(), fields));
         }
     }
-    let plan =
-        LogicalPlanBuilder::copy_to(plan, target, format_as_file_type(factory), options, columns)?.build()?;
+    let plan = LogicalPlanBuilder::copy_to(plan, target, format_as_file_type(factory), options, columns)?.build()?;
     let batches = DataFrame::new(state, plan).collect().await?;
     let rows = batches
         .iter()

@@ -81,12 +81,7 @@ pub(super) async fn create_table(session: &Session, create: CreateTable) -> Resu
     }
 }
 
-async fn create_in_catalog(
-    session: &Session,
-    create: CreateTable,
-    entry: TableEntry,
-    exists: bool,
-) -> Result<Outcome> {
+async fn create_in_catalog(session: &Session, create: CreateTable, entry: TableEntry, exists: bool) -> Result<Outcome> {
     let warehouse = session.warehouse();
     let Some(uri) = create.location.clone() else {
         let builder = warehouse.builder_of(&entry)?;
@@ -142,7 +137,7 @@ async fn check_same_columns(create: &CreateTable, table: &Table) -> Result<()> {
         .schema()
         .fields
         .iter()
-        .map(|f| format!("{} {}", f.name, crate::statement::type_name(&f.data_type).to_uppercase()))
+        .map(|f| format!("{} {}", f.name, crate::statement::sql_type(&f.data_type)))
         .collect();
     Err(QueryError::invalid_argument(format!(
         "there is a table at {} with other columns: {}; leave the columns out to register it",
@@ -154,7 +149,7 @@ async fn check_same_columns(create: &CreateTable, table: &Table) -> Result<()> {
 /// Makes the table, with the rows of its query if it has one: in one commit, so that either both are there or neither.
 async fn make(session: &Session, create: CreateTable, builder: TableBuilder, uri: &str) -> Result<Outcome> {
     let name = create.name.to_string();
-    let or_replace = create.or_replace;
+    let replaced = create.or_replace && session.warehouse().table_at(uri).await?.is_some();
     let (table, rows) = match &create.query {
         Some(_) if !create.columns.is_empty() => {
             return Err(QueryError::unsupported("columns in CREATE TABLE ... AS", "casts in the query"));
@@ -162,24 +157,25 @@ async fn make(session: &Session, create: CreateTable, builder: TableBuilder, uri
         Some(select) => {
             let frame = query::data_frame(session, (**select).clone()).await?;
             let new = new_table(&create, query_schema(frame.schema().as_arrow())?)?;
-            (builder.create_with(new, rows_of(frame).await?).await?, true)
+            (Box::pin(builder.create_with(new, rows_of(frame).await?)).await?, true)
         }
         None => {
             let new = new_table(&create, StructType { fields: create.columns.clone() })?;
-            (builder.create(new).await?, false)
+            (Box::pin(builder.create(new)).await?, false)
         }
     };
+    for (constraint, sql) in &create.checks {
+        Box::pin(table.add_constraint(constraint, sql)).await?;
+    }
     let snapshot = table.cached_snapshot().await?;
     let version = snapshot.version();
-    let verb = if or_replace && version.get() > 0 { "replaced" } else { "created" };
+    let verb = if replaced { "replaced" } else { "created" };
     let mut done = Done::new(format!("{verb} table {name} (version {version})")).with_version(version);
     if rows {
         let count: Option<u64> = snapshot.state().files.iter().map(|file| file.num_records()).sum();
         if let Some(count) = count {
-            done.message = format!(
-                "{verb} table {name} with {} (version {version})",
-                crate::statement::change::rows(count)
-            );
+            done.message =
+                format!("{verb} table {name} with {} (version {version})", crate::statement::change::rows(count));
             done.affected_rows = Some(count);
         }
     }
@@ -214,10 +210,9 @@ fn new_table(create: &CreateTable, schema: StructType) -> Result<NewTable> {
     for (key, value) in &create.properties {
         new = new.with_property(key, value);
     }
-    for (name, sql) in &create.checks {
-        // A constraint that cannot be evaluated would make the table unwritable.
+    for (_, sql) in &create.checks {
+        // A constraint that cannot be evaluated is refused before there is a table.
         crate::expressions::compile(None, sql, arrow.as_ref()).map_err(QueryError::from)?;
-        new = new.with_property(format!("delta.constraints.{}", name.to_lowercase()), sql);
     }
     if let Some(comment) = &create.comment {
         new = new.with_description(comment);

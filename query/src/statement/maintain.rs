@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::common::DFSchemaRef;
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::sqlparser::ast::{self, ObjectName};
 use datafusion::sql::sqlparser::parser::Parser;
 use floe_table::{OptimizeOptions, Table, VacuumOptions};
@@ -40,7 +43,8 @@ pub(super) async fn optimize(
         Some(filter) => Some(predicate(session, &table, *filter).await?),
         None => None,
     };
-    let report = table.optimize(OptimizeOptions { predicate, zorder_by, ..OptimizeOptions::default() }).await?;
+    let report =
+        Box::pin(table.optimize(OptimizeOptions { predicate, zorder_by, ..OptimizeOptions::default() })).await?;
     let Some(version) = report.version else {
         return Ok(Done::new(format!("nothing to optimise in {name}")).into());
     };
@@ -62,8 +66,9 @@ pub(super) async fn optimize(
 /// not, and taking them would optimise more than was asked for.
 async fn predicate(session: &Session, table: &Table, filter: ast::Expr) -> Result<Predicate> {
     let snapshot = table.cached_snapshot().await?;
-    let mut query =
-        Parser::new(&FloeDialect).try_with_sql(&format!("SELECT * FROM {} WHERE true", target_name()))?.parse_query()?;
+    let mut query = Parser::new(&FloeDialect)
+        .try_with_sql(&format!("SELECT * FROM {} WHERE true", target_name()))?
+        .parse_query()?;
     if let ast::SetExpr::Select(select) = query.body.as_mut() {
         select.selection = Some(filter);
     }
@@ -75,18 +80,16 @@ async fn predicate(session: &Session, table: &Table, filter: ast::Expr) -> Resul
         session.context().copied_config().options(),
         |_, _| {},
     )?;
-    let mut condition = None;
     let mut current = &plan;
-    while condition.is_none() {
+    let condition = loop {
         match current {
-            LogicalPlan::Filter(filter) => condition = Some(filter.predicate.clone()),
+            LogicalPlan::Filter(filter) => break simplified(session, &filter.predicate, filter.input.schema())?,
             other => match other.inputs().first() {
                 Some(input) => current = input,
-                None => break,
+                None => return Err(QueryError::invalid_argument("the condition of OPTIMIZE is empty")),
             },
         }
-    }
-    let condition = condition.ok_or_else(|| QueryError::invalid_argument("the condition of OPTIMIZE is empty"))?;
+    };
     let partition_columns = &snapshot.state().metadata.partition_columns;
     if let Some(other) = condition.column_refs().iter().find(|column| !partition_columns.contains(&column.name)) {
         return Err(QueryError::unsupported(
@@ -94,7 +97,24 @@ async fn predicate(session: &Session, table: &Table, filter: ast::Expr) -> Resul
             "conditions on partition columns, or OPTIMIZE without WHERE",
         ));
     }
-    Ok(filters::to_predicate([&condition], &snapshot.state().schema))
+    match filters::to_predicate([&condition], &snapshot.state().schema) {
+        Predicate::Unknown | Predicate::True => Err(QueryError::unsupported(
+            format!("OPTIMIZE WHERE {condition}"),
+            "comparisons of partition columns with constants, or OPTIMIZE without WHERE",
+        )),
+        predicate => Ok(predicate),
+    }
+}
+
+/// The condition with its constants computed, so that it compares columns with values.
+fn simplified(session: &Session, condition: &Expr, schema: &DFSchemaRef) -> Result<Expr> {
+    let state = session.context().state();
+    let context = SimplifyContext::builder()
+        .with_schema(schema.clone())
+        .with_config_options(Arc::clone(state.config_options()))
+        .with_query_execution_start_time(state.execution_props().query_execution_start_time)
+        .build();
+    Ok(ExprSimplifier::new(context).simplify(condition.clone())?)
 }
 
 pub(super) async fn vacuum(
@@ -104,13 +124,12 @@ pub(super) async fn vacuum(
     dry_run: bool,
 ) -> Result<Outcome> {
     let table = session.table_named(name).await?;
-    if retain_hours.is_some_and(|hours| !hours.is_finite() || hours < 0.0 || hours > 1e9) {
+    if retain_hours.is_some_and(|hours| !(0.0..=1e9).contains(&hours)) {
         return Err(QueryError::invalid_argument("RETAIN wants a number of hours that is not negative"));
     }
     let retention_ms = retain_hours.map(|hours| (hours * HOUR_MS) as i64);
-    let options =
-        VacuumOptions { retention_ms, dry_run, force: !session.checks_retention(), ..VacuumOptions::default() };
-    let report = table.vacuum(options).await?;
+    let options = VacuumOptions { retention_ms, dry_run, force: !session.checks_retention() };
+    let report = Box::pin(table.vacuum(options)).await?;
     if dry_run {
         let mut rows = Rows::new(&[("path", Cell::Text(None))]);
         for file in report.files {
@@ -126,10 +145,10 @@ pub(super) async fn vacuum(
     Ok(Done::new(text).into())
 }
 
-pub(super) async fn restore(session: &Session, name: &ObjectName, version: ast::TableVersion) -> Result<Outcome> {
-    let spec = version_spec(&session.context().state(), &version)?;
+pub(super) async fn restore(session: &Session, name: &ObjectName, version: &ast::TableVersion) -> Result<Outcome> {
+    let spec = version_spec(&session.context().state(), version)?;
     let table = session.table_named(name).await?;
-    let report = table.restore(spec).await?;
+    let report = Box::pin(table.restore(spec)).await?;
     let text = format!(
         "restored {name} to version {}: {} files came back, {} went (version {})",
         report.restored, report.files_restored, report.files_removed, report.version

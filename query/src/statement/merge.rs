@@ -27,7 +27,10 @@ pub(super) async fn merge(session: &Session, mut merge: ast::Merge) -> Result<Ou
         return Err(QueryError::unsupported("OUTPUT in MERGE", "table_changes('table', version)"));
     }
     let ast::TableFactor::Table { name, alias, version: None, .. } = &mut merge.table else {
-        return Err(QueryError::unsupported("MERGE into something that is no table", "MERGE INTO table USING source ON ..."));
+        return Err(QueryError::unsupported(
+            "MERGE into something that is no table",
+            "MERGE INTO table USING source ON ...",
+        ));
     };
     let table_name = std::mem::replace(name, target_name());
     alias.get_or_insert_with(|| ast::TableAlias {
@@ -59,7 +62,8 @@ pub(super) async fn merge(session: &Session, mut merge: ast::Merge) -> Result<Ou
     let target = TableReference::bare(TARGET);
     let source = Arc::unwrap_or_clone(plan.input);
     let report =
-        dml::merge(&session.context().state(), &table, &target, source, operation.on, operation.clauses).await?;
+        Box::pin(dml::merge(&session.context().state(), &table, &target, source, operation.on, operation.clauses))
+            .await?;
     let place = report.version.map(|version| format!(" (version {version})")).unwrap_or_default();
     let text = format!(
         "merged into {table_name}: {} inserted, {} updated, {} deleted{place}",
@@ -144,8 +148,7 @@ fn expand_stars(
                     .collect();
             }
             ast::MergeAction::Insert(insert) if stars_insert(insert) => {
-                insert.columns =
-                    pairs.iter().map(|(column, _)| ast::ObjectName::from(vec![column.clone()])).collect();
+                insert.columns = pairs.iter().map(|(column, _)| ast::ObjectName::from(vec![column.clone()])).collect();
                 if let ast::MergeInsertKind::Values(values) = &mut insert.kind
                     && let Some(row) = values.rows.first_mut()
                 {

@@ -19,6 +19,7 @@ mod show;
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
 use floe_table_format::StructField;
+use futures::future::BoxFuture;
 
 use crate::error::{QueryError, Result};
 use crate::output::Outcome;
@@ -26,7 +27,7 @@ use crate::session::Session;
 
 pub use split::{is_complete, split_statements};
 
-pub(crate) use types::{quoted, type_name};
+pub(crate) use types::{quoted, sql_type, type_name};
 
 /// One statement of a script, not yet understood: that happens when it is its turn, so that what stands before a faulty
 /// statement has run when the fault is reported.
@@ -60,30 +61,66 @@ impl ParsedStatement {
 #[derive(Debug)]
 pub(crate) enum Statement {
     Query(Box<ast::Query>),
-    Explain { analyze: bool, verbose: bool, query: Box<Statement> },
+    Explain {
+        analyze: bool,
+        verbose: bool,
+        query: Box<Statement>,
+    },
     Insert(Box<ast::Insert>),
     Update(Box<ast::Statement>),
     Delete(Box<ast::Statement>),
     Merge(Box<ast::Merge>),
     Truncate(ast::ObjectName),
     CreateTable(Box<CreateTable>),
-    DropTable { names: Vec<ast::ObjectName>, if_exists: bool },
-    CreateSchema { name: String, if_not_exists: bool },
-    DropSchema { name: String, if_exists: bool, cascade: bool },
+    DropTable {
+        names: Vec<ast::ObjectName>,
+        if_exists: bool,
+    },
+    CreateSchema {
+        name: String,
+        if_not_exists: bool,
+    },
+    DropSchema {
+        name: String,
+        if_exists: bool,
+        cascade: bool,
+    },
     Use(String),
-    ShowTables { schema: Option<String>, like: Option<String> },
-    ShowSchemas { like: Option<String> },
+    ShowTables {
+        schema: Option<String>,
+        like: Option<String>,
+    },
+    ShowSchemas {
+        like: Option<String>,
+    },
     ShowCreateTable(ast::ObjectName),
     ShowColumns(ast::ObjectName),
     ShowProperties(ast::ObjectName),
     DescribeTable(ast::ObjectName),
     DescribeQuery(Box<ast::Query>),
     DescribeDetail(ast::ObjectName),
-    DescribeHistory { name: ast::ObjectName, limit: Option<usize> },
-    Alter { name: ast::ObjectName, action: AlterAction },
-    Optimize { name: ast::ObjectName, filter: Option<Box<ast::Expr>>, zorder: Vec<String> },
-    Vacuum { name: ast::ObjectName, retain_hours: Option<f64>, dry_run: bool },
-    Restore { name: ast::ObjectName, version: ast::TableVersion },
+    DescribeHistory {
+        name: ast::ObjectName,
+        limit: Option<usize>,
+    },
+    Alter {
+        name: ast::ObjectName,
+        action: AlterAction,
+    },
+    Optimize {
+        name: ast::ObjectName,
+        filter: Option<Box<ast::Expr>>,
+        zorder: Vec<String>,
+    },
+    Vacuum {
+        name: ast::ObjectName,
+        retain_hours: Option<f64>,
+        dry_run: bool,
+    },
+    Restore {
+        name: ast::ObjectName,
+        version: Box<ast::TableVersion>,
+    },
     Copy(Box<Copy>),
     /// Left to DataFusion: SET, RESET, SHOW of a setting.
     Setting(Box<datafusion::sql::parser::Statement>),
@@ -157,37 +194,90 @@ pub(crate) async fn run(session: &Session, parsed: &ParsedStatement) -> Result<O
     {
         return Err(QueryError::ReadOnly { statement: verb.into() });
     }
-    match statement {
-        Statement::Query(query) => query::select(session, *query).await,
-        Statement::Explain { analyze, verbose, query } => query::explain(session, *query, analyze, verbose).await,
-        Statement::Setting(statement) => query::setting(session, *statement).await,
-        Statement::Insert(insert) => change::insert(session, *insert).await,
-        Statement::Update(update) => change::update(session, *update).await,
-        Statement::Delete(delete) => change::delete(session, *delete).await,
-        Statement::Merge(merge) => merge::merge(session, *merge).await,
-        Statement::Truncate(name) => change::truncate(session, name).await,
-        Statement::CreateTable(create) => create::create_table(session, *create).await,
-        Statement::DropTable { names, if_exists } => create::drop_tables(session, &names, if_exists).await,
-        Statement::CreateSchema { name, if_not_exists } => create::create_schema(session, &name, if_not_exists).await,
+    // Boxed, so that running a statement takes the stack of its own verb and not of the largest one.
+    let running: BoxFuture<'_, Result<Outcome>> = match statement {
+        Statement::Query(query) => boxed(move || query::select(session, *query)),
+        Statement::Explain { analyze, verbose, query } => {
+            boxed(move || query::explain(session, *query, analyze, verbose))
+        }
+        Statement::Setting(statement) => boxed(move || query::setting(session, *statement)),
+        Statement::Insert(insert) => boxed(move || change::insert(session, *insert)),
+        Statement::Update(update) => boxed(move || change::update(session, *update)),
+        Statement::Delete(delete) => boxed(move || change::delete(session, *delete)),
+        Statement::Merge(merge) => boxed(move || merge::merge(session, *merge)),
+        Statement::Truncate(name) => boxed(move || change::truncate(session, name)),
+        Statement::CreateTable(create) => boxed(move || create::create_table(session, *create)),
+        Statement::DropTable { names, if_exists } => {
+            boxed(move || async move { create::drop_tables(session, &names, if_exists).await })
+        }
+        Statement::CreateSchema { name, if_not_exists } => {
+            boxed(move || async move { create::create_schema(session, &name, if_not_exists).await })
+        }
         Statement::DropSchema { name, if_exists, cascade } => {
-            create::drop_schema(session, &name, if_exists, cascade).await
+            boxed(move || async move { create::drop_schema(session, &name, if_exists, cascade).await })
         }
-        Statement::Use(name) => show::use_schema(session, &name).await,
-        Statement::ShowTables { schema, like } => show::tables(session, schema, like).await,
-        Statement::ShowSchemas { like } => show::schemas(session, like).await,
-        Statement::ShowCreateTable(name) => show::create_table(session, &name).await,
-        Statement::ShowColumns(name) => show::columns(session, &name).await,
-        Statement::ShowProperties(name) => show::properties(session, &name).await,
-        Statement::DescribeTable(name) => describe::table(session, &name).await,
-        Statement::DescribeQuery(query) => describe::query(session, *query).await,
-        Statement::DescribeDetail(name) => describe::detail(session, &name).await,
-        Statement::DescribeHistory { name, limit } => describe::history(session, &name, limit).await,
-        Statement::Alter { name, action } => alter::alter(session, &name, action).await,
-        Statement::Optimize { name, filter, zorder } => maintain::optimize(session, &name, filter, zorder).await,
+        Statement::Use(name) => boxed(move || async move { show::use_schema(session, &name).await }),
+        Statement::ShowTables { schema, like } => boxed(move || show::tables(session, schema, like)),
+        Statement::ShowSchemas { like } => boxed(move || show::schemas(session, like)),
+        Statement::ShowCreateTable(name) => boxed(move || async move { show::create_table(session, &name).await }),
+        Statement::ShowColumns(name) => boxed(move || async move { show::columns(session, &name).await }),
+        Statement::ShowProperties(name) => boxed(move || async move { show::properties(session, &name).await }),
+        Statement::DescribeTable(name) => boxed(move || async move { describe::table(session, &name).await }),
+        Statement::DescribeQuery(query) => boxed(move || describe::query(session, *query)),
+        Statement::DescribeDetail(name) => boxed(move || async move { describe::detail(session, &name).await }),
+        Statement::DescribeHistory { name, limit } => {
+            boxed(move || async move { describe::history(session, &name, limit).await })
+        }
+        Statement::Alter { name, action } => boxed(move || async move { alter::alter(session, &name, action).await }),
+        Statement::Optimize { name, filter, zorder } => {
+            boxed(move || async move { maintain::optimize(session, &name, filter, zorder).await })
+        }
         Statement::Vacuum { name, retain_hours, dry_run } => {
-            maintain::vacuum(session, &name, retain_hours, dry_run).await
+            boxed(move || async move { maintain::vacuum(session, &name, retain_hours, dry_run).await })
         }
-        Statement::Restore { name, version } => maintain::restore(session, &name, version).await,
-        Statement::Copy(copy) => copy::copy(session, *copy).await,
+        Statement::Restore { name, version } => {
+            boxed(move || async move { maintain::restore(session, &name, &version).await })
+        }
+        Statement::Copy(copy) => boxed(move || copy::copy(session, *copy)),
+    };
+    running.await
+}
+
+/// Makes and boxes a future away from the caller's stack, which would else hold room for every one of them.
+fn boxed<'a, F: Future + Send + 'a>(make: impl FnOnce() -> F) -> BoxFuture<'a, F::Output> {
+    Box::pin(make())
+}
+
+impl Session {
+    /// Runs one statement.
+    ///
+    /// # Errors
+    /// [`QueryError::InvalidArgument`] for none or several statements: see [`Session::statements`]; otherwise why the
+    /// statement failed.
+    pub async fn sql(&self, text: &str) -> Result<Outcome> {
+        let mut statements = split_statements(text)?;
+        match (statements.pop(), statements.len()) {
+            (Some(only), 0) => self.run(&only).await,
+            (None, _) => Err(QueryError::invalid_argument("there is no statement in the text")),
+            (Some(_), others) => {
+                Err(QueryError::invalid_argument(format!("the text holds {} statements, one is expected", others + 1)))
+            }
+        }
+    }
+
+    /// The statements of a script, to be run one after another.
+    ///
+    /// # Errors
+    /// [`QueryError::Syntax`] if a quote or comment is not closed.
+    pub fn statements(&self, text: &str) -> Result<Vec<ParsedStatement>> {
+        split_statements(text)
+    }
+
+    /// Runs a statement. A statement that writes is finished when this returns; rows are read as they are asked for.
+    ///
+    /// # Errors
+    /// Why the statement failed; nothing is committed then.
+    pub async fn run(&self, statement: &ParsedStatement) -> Result<Outcome> {
+        run(self, statement).await
     }
 }

@@ -88,9 +88,9 @@ fn parse_query(parser: &mut Parser<'_>) -> Result<Statement> {
     let query = parser.parse_query()?;
     // The parser reads `WITH ... UPDATE` and `WITH ... MERGE` as queries whose body is a statement.
     match *query.body {
-        ast::SetExpr::Insert(_) | ast::SetExpr::Update(_) | ast::SetExpr::Delete(_) | ast::SetExpr::Merge(_) => {
-            Err(QueryError::unsupported("WITH before a statement that changes rows", "put the WITH into the source query"))
-        }
+        ast::SetExpr::Insert(_) | ast::SetExpr::Update(_) | ast::SetExpr::Delete(_) | ast::SetExpr::Merge(_) => Err(
+            QueryError::unsupported("WITH before a statement that changes rows", "put the WITH into the source query"),
+        ),
         _ => Ok(Statement::Query(query)),
     }
 }
@@ -230,10 +230,7 @@ fn parse_table_clauses(parser: &mut Parser<'_>, create: &mut CreateTable) -> Res
             create.comment = Some(parser.parse_literal_string()?);
         } else if parser.word("TBLPROPERTIES") {
             create.properties.extend(parser.properties()?);
-        } else if parser.word("AS") {
-            create.query = Some(parser.parse_query()?);
-            return Ok(());
-        } else if parser.peek_word("SELECT") || parser.peek_word("WITH") {
+        } else if parser.word("AS") || parser.peek_word("SELECT") || parser.peek_word("WITH") {
             create.query = Some(parser.parse_query()?);
             return Ok(());
         } else {
@@ -446,11 +443,11 @@ fn parse_restore(parser: &mut Parser<'_>) -> Result<Statement> {
     parser.word("TO");
     if parser.words(&["VERSION", "AS", "OF"]) {
         let version = parser.parse_expr()?;
-        return Ok(Statement::Restore { name, version: ast::TableVersion::VersionAsOf(version) });
+        return Ok(Statement::Restore { name, version: Box::new(ast::TableVersion::VersionAsOf(version)) });
     }
     if parser.words(&["TIMESTAMP", "AS", "OF"]) {
         let at = parser.parse_expr()?;
-        return Ok(Statement::Restore { name, version: ast::TableVersion::TimestampAsOf(at) });
+        return Ok(Statement::Restore { name, version: Box::new(ast::TableVersion::TimestampAsOf(at)) });
     }
     Ok(parser.expected("VERSION AS OF or TIMESTAMP AS OF", parser.peek_token())?)
 }

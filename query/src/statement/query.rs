@@ -83,7 +83,9 @@ async fn set(session: &Session, set: ast::Set) -> Result<Outcome> {
         ast::Expr::Identifier(ident) => ident.value.clone(),
         other => other.to_string(),
     };
-    session.context().state_ref().write().config_mut().options_mut().set(&name, &text).map_err(|_| {
+    let outcome = session.context().state_ref().write().config_mut().options_mut().set(&name, &text);
+    // The lock is free again: looking at the settings takes it.
+    outcome.map_err(|_| {
         let options = session.context().copied_config();
         let known: Vec<String> = options.options().entries().into_iter().map(|entry| entry.key).collect();
         let nearest = floe_table_format::schema::nearest(&name, known.iter().map(String::as_str));

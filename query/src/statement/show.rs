@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::output::{Done, Outcome};
 use crate::rows::{Cell, Rows};
 use crate::session::Session;
-use crate::statement::{quoted, type_name};
+use crate::statement::{quoted, sql_type};
 
 pub(super) async fn use_schema(session: &Session, name: &str) -> Result<Outcome> {
     session.use_schema(name).await?;
@@ -116,7 +116,7 @@ fn create_statement(name: &str, state: &TableState, uri: &str) -> String {
 }
 
 fn column_line(field: &StructField) -> String {
-    let mut line = format!("  {} {}", quoted(&field.name), type_name(&field.data_type).to_uppercase());
+    let mut line = format!("  {} {}", quoted(&field.name), sql_type(&field.data_type));
     if !field.nullable {
         line.push_str(" NOT NULL");
     }

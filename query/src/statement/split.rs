@@ -56,7 +56,9 @@ fn open_quote(text: &str) -> bool {
         Ok(_) => false,
         Err(error) => {
             let what = error.to_string().to_lowercase();
-            what.contains("unterminated") || what.contains("expected close delimiter") || what.contains("unexpected eof")
+            what.contains("unterminated")
+                || what.contains("expected close delimiter")
+                || what.contains("unexpected eof")
         }
     }
 }
@@ -103,8 +105,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: &[&str]) {
-        let found: Vec<String> =
-            split_statements(text).expect("splits").iter().map(|s| s.text().to_owned()).collect();
+        let found: Vec<String> = split_statements(text).expect("splits").iter().map(|s| s.text().to_owned()).collect();
         assert_eq!(found, expected, "{text}");
     }
 

@@ -21,7 +21,8 @@ pub(crate) fn prepare(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         let word_at = |offset: usize, word: &str| tokens.get(index + offset).is_some_and(|t| is_word(&t.token, word));
         let as_of = word_at(2, "AS") && word_at(3, "OF");
         match &token.token {
-            Token::Word(_) if is_word(&token.token, "FOR") && as_of && (word_at(1, "VERSION") || word_at(1, "TIMESTAMP")) => {}
+            Token::Word(_)
+                if is_word(&token.token, "FOR") && as_of && (word_at(1, "VERSION") || word_at(1, "TIMESTAMP")) => {}
             Token::Word(_) if is_word(&token.token, "FOR") && as_of && word_at(1, "SYSTEM_VERSION") => {
                 out.push(keyword(Keyword::VERSION, "VERSION", token.span));
                 index += 1;
@@ -40,7 +41,9 @@ pub(crate) fn prepare(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
                 out.push(name(ALL_COLUMNS, at));
                 out.push(TokenWithSpan::new(Token::RParen, at));
             }
-            Token::Lt if out.last().is_some_and(|t| ["ARRAY", "MAP", "STRUCT"].iter().any(|w| is_word(&t.token, w))) => {
+            Token::Lt
+                if out.last().is_some_and(|t| ["ARRAY", "MAP", "STRUCT"].iter().any(|w| is_word(&t.token, w))) =>
+            {
                 type_depth += 1;
                 out.push(token.clone());
             }

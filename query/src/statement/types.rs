@@ -82,12 +82,33 @@ fn parse_nested(parser: &mut Parser<'_>, depth: usize) -> Result<DataType> {
         }
         other => {
             const KNOWN: &[&str] = &[
-                "STRING", "BIGINT", "LONG", "INT", "INTEGER", "SMALLINT", "SHORT", "TINYINT", "BYTE", "FLOAT", "DOUBLE",
-                "BOOLEAN", "BINARY", "DATE", "TIMESTAMP", "TIMESTAMP_NTZ", "DECIMAL", "ARRAY", "MAP", "STRUCT",
+                "STRING",
+                "BIGINT",
+                "LONG",
+                "INT",
+                "INTEGER",
+                "SMALLINT",
+                "SHORT",
+                "TINYINT",
+                "BYTE",
+                "FLOAT",
+                "DOUBLE",
+                "BOOLEAN",
+                "BINARY",
+                "DATE",
+                "TIMESTAMP",
+                "TIMESTAMP_NTZ",
+                "DECIMAL",
+                "ARRAY",
+                "MAP",
+                "STRUCT",
             ];
             let nearest = floe_table_format::schema::nearest(other, KNOWN.iter().copied());
             let hint = nearest.map(|n| format!(", did you mean {n}?")).unwrap_or_default();
-            return Err(QueryError::syntax(format!("unknown type {}{hint}", floe_table_format::error::printable(other))));
+            return Err(QueryError::syntax(format!(
+                "unknown type {}{hint}",
+                floe_table_format::error::printable(other)
+            )));
         }
     };
     Ok(DataType::Primitive(primitive))
@@ -111,10 +132,19 @@ fn parse_decimal(parser: &mut Parser<'_>) -> Result<PrimitiveType> {
     Ok(PrimitiveType::Decimal(precision as u8, scale as u8))
 }
 
-/// A type as Spark writes it: `array<struct<a:int>>`.
+/// A type as Spark's DESCRIBE writes it: `array<struct<a:int>>`.
 pub(crate) fn type_name(data_type: &DataType) -> String {
+    spelled(data_type, &|word| word.to_owned())
+}
+
+/// A type as a statement writes it: `ARRAY<STRUCT<a:INT>>`.
+pub(crate) fn sql_type(data_type: &DataType) -> String {
+    spelled(data_type, &|word| word.to_uppercase())
+}
+
+fn spelled(data_type: &DataType, word: &dyn Fn(&str) -> String) -> String {
     match data_type {
-        DataType::Primitive(primitive) => match primitive {
+        DataType::Primitive(primitive) => word(&match primitive {
             PrimitiveType::String => "string".into(),
             PrimitiveType::Long => "bigint".into(),
             PrimitiveType::Integer => "int".into(),
@@ -127,14 +157,14 @@ pub(crate) fn type_name(data_type: &DataType) -> String {
             PrimitiveType::Binary => "binary".into(),
             PrimitiveType::Date => "date".into(),
             PrimitiveType::Timestamp => "timestamp".into(),
-            PrimitiveType::TimestampNtz => "timestamp_ntz".into(),
-        },
-        DataType::Array(array) => format!("array<{}>", type_name(&array.element)),
-        DataType::Map(map) => format!("map<{},{}>", type_name(&map.key), type_name(&map.value)),
+            PrimitiveType::TimestampNtz => "timestamp_ntz".to_owned(),
+        }),
+        DataType::Array(array) => format!("{}<{}>", word("array"), spelled(&array.element, word)),
+        DataType::Map(map) => format!("{}<{},{}>", word("map"), spelled(&map.key, word), spelled(&map.value, word)),
         DataType::Struct(inner) => {
             let fields: Vec<String> =
-                inner.fields.iter().map(|f| format!("{}:{}", quoted(&f.name), type_name(&f.data_type))).collect();
-            format!("struct<{}>", fields.join(","))
+                inner.fields.iter().map(|f| format!("{}:{}", quoted(&f.name), spelled(&f.data_type, word))).collect();
+            format!("{}<{}>", word("struct"), fields.join(","))
         }
         other => format!("{other:?}").to_lowercase(),
     }

@@ -79,7 +79,8 @@ async fn deleting_everything_leaves_an_empty_table() {
 async fn deleting_all_rows_of_a_file_removes_the_file() {
     let table = small().await;
     let context = session(&table).await;
-    let report = dml::delete(&context.state(), &table, &target(), Some(col("id").gt_eq(lit(3i64)))).await.expect("it deletes");
+    let report =
+        dml::delete(&context.state(), &table, &target(), Some(col("id").gt_eq(lit(3i64)))).await.expect("it deletes");
     assert_eq!((report.rows_deleted, report.files_added, report.files_removed), (3, 0, 2));
     assert_eq!(query(&context, "SELECT id FROM t").await, ["1", "2"]);
 }
@@ -95,7 +96,8 @@ async fn deleting_a_partition_reads_no_file() {
     let paths = snapshot.scan().plan().expect("it plans").files.into_iter().map(|f| f.path).collect();
     table.data_store().delete_many(paths).await;
     let context = session(&table).await;
-    let report = dml::delete(&context.state(), &table, &target(), Some(col("part").eq(lit("a")))).await.expect("it deletes");
+    let report =
+        dml::delete(&context.state(), &table, &target(), Some(col("part").eq(lit("a")))).await.expect("it deletes");
     assert_eq!((report.rows_deleted, report.files_removed), (2, 1));
 }
 
@@ -107,7 +109,9 @@ async fn update_sees_the_row_as_it_was() {
         ("id".to_string(), col("id") * lit(10i64)),
         ("name".to_string(), datafusion::functions::expr_fn::concat(vec![col("name"), lit("!")])),
     ];
-    let report = dml::update(&context.state(), &table, &target(), swap, Some(col("id").lt_eq(lit(2i64)))).await.expect("it updates");
+    let report = dml::update(&context.state(), &table, &target(), swap, Some(col("id").lt_eq(lit(2i64))))
+        .await
+        .expect("it updates");
     assert_eq!(report.rows_updated, 2);
     assert_eq!(query(&context, "SELECT * FROM t").await, ["10|a!", "20|b!", "3|c", "4|d", "5|NULL"]);
 }
@@ -134,7 +138,9 @@ async fn an_update_moves_rows_between_partitions() {
     table.append(vec![rows]).await.expect("rows of its schema");
     let context = session(&table).await;
     let move_to_b = vec![("part".to_string(), lit("b"))];
-    let report = dml::update(&context.state(), &table, &target(), move_to_b, Some(col("id").eq(lit(1i64)))).await.expect("it updates");
+    let report = dml::update(&context.state(), &table, &target(), move_to_b, Some(col("id").eq(lit(1i64))))
+        .await
+        .expect("it updates");
     assert_eq!(report.rows_updated, 1);
     assert_eq!(query(&context, "SELECT * FROM t WHERE part = 'b'").await, ["1|b", "2|b"]);
 }
@@ -295,4 +301,122 @@ async fn a_change_of_rows_that_another_writer_changed_conflicts() {
         assert_eq!(report.rows_removed, 1);
         assert_eq!(query(&context, "SELECT count(*) FROM t").await, ["3"]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_that_an_insert_leaves_out_get_their_default() {
+    use floe_table_format::{DataType, PrimitiveType, StructField, StructType};
+    let id = StructField::new("id", DataType::Primitive(PrimitiveType::Long), true);
+    let mut name = StructField::new("name", DataType::Primitive(PrimitiveType::String), true);
+    name.metadata.insert("CURRENT_DEFAULT".into(), "upper('none')".into());
+    let schema = StructType::new(vec![id, name]).expect("unique names");
+    let table = create(CreateTable::new(schema).with_property("delta.feature.allowColumnDefaults", "supported")).await;
+    let context = session(&table).await;
+    let _ = query(&context, "INSERT INTO t (id) VALUES (1)").await;
+    let merge =
+        "MERGE INTO t USING (VALUES (2)) AS s(id) ON t.id = s.id WHEN NOT MATCHED THEN INSERT (id) VALUES (s.id)";
+    let _ = query(&context, merge).await;
+    assert_eq!(query(&context, "SELECT * FROM t").await, ["1|NONE", "2|NONE"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn constraints_name_the_row_they_refuse_and_nothing_is_committed() {
+    let table = small().await;
+    table.add_constraint("short", "name IS NULL OR length(name) < 3").await.expect("all rows satisfy it");
+    let context = session(&table).await;
+    let before = query(&context, "SELECT * FROM t").await;
+    for sql in ["INSERT INTO t VALUES (7, 'ok'), (8, 'too long')", "UPDATE t SET name = 'too long' WHERE id = 2"] {
+        let frame = context.sql(sql).await.expect("it plans");
+        let error = frame.collect().await.expect_err("it is refused").to_string();
+        assert!(error.contains("short") && error.contains("too long"), "{error}");
+    }
+    assert_eq!(query(&context, "SELECT * FROM t").await, before);
+}
+
+/// A merge touches few rows of few files: files that no key of the source can be in are not opened.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merge_reads_only_files_that_may_hold_its_keys() {
+    let file = |from: i64| {
+        let names: Vec<String> = (from..from + 100).map(|n| n.to_string()).collect();
+        Batch::new().long("id", from..from + 100).text("name", names.iter().map(|n| Some(n.as_str()))).build()
+    };
+    let table = table_of(vec![file(0), file(100), file(200)]).await;
+    let snapshot = table.snapshot().await.expect("it reads");
+    let gone = snapshot.scan().plan().expect("it plans").files;
+    let holds_100 = |stats: Option<std::borrow::Cow<'_, str>>| stats.is_some_and(|s| s.contains("\"id\":100"));
+    let state = snapshot.state();
+    let kept = state.files.iter().find(|f| holds_100(f.stats_json())).expect("the file of 100").path().to_owned();
+    let gone = gone.into_iter().filter(|f| f.log_path != kept);
+    table.data_store().delete_many(gone.map(|f| f.path).collect()).await;
+    let context = session(&table).await;
+    let merge = "MERGE INTO t USING (VALUES (150, 'x'), (160, 'y')) AS s(id, name) ON t.id = s.id \
+                 WHEN MATCHED THEN UPDATE SET name = s.name";
+    assert_eq!(query(&context, merge).await, ["2"]);
+}
+
+/// Row-level concurrency: writers that touch different rows of one file all win.
+#[tokio::test(flavor = "multi_thread")]
+async fn updates_of_different_rows_of_a_file_all_land() {
+    let ids: Vec<i64> = (0..8).collect();
+    let rows = Batch::new().long("id", ids.iter().copied()).long("n", [0; 8]).build();
+    let table = table_of(vec![rows]).await;
+    let mut writers = tokio::task::JoinSet::new();
+    for id in ids {
+        let table = table.clone();
+        writers.spawn(async move {
+            let context = session(&table).await;
+            let add = vec![("n".to_string(), col("n") + lit(1i64))];
+            dml::update(&context.state(), &table, &target(), add, Some(col("id").eq(lit(id)))).await
+        });
+    }
+    for report in writers.join_all().await {
+        assert_eq!(report.expect("no other writer touches its row").rows_updated, 1);
+    }
+    let context = session(&table).await;
+    assert_eq!(query(&context, "SELECT count(*), sum(n) FROM t").await, ["8|8"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn updates_of_one_row_follow_each_other_or_conflict() {
+    let table = table_of(vec![Batch::new().long("id", [1, 2]).long("n", [0, 0]).build()]).await;
+    let mut writers = tokio::task::JoinSet::new();
+    for _ in 0..6 {
+        let table = table.clone();
+        writers.spawn(async move {
+            let context = session(&table).await;
+            let add = vec![("n".to_string(), col("n") + lit(1i64))];
+            dml::update(&context.state(), &table, &target(), add, Some(col("id").eq(lit(1i64)))).await
+        });
+    }
+    let mut landed = 0;
+    for report in writers.join_all().await {
+        match report {
+            Ok(report) => landed += report.rows_updated,
+            Err(error) => assert!(error.to_string().contains("conflict"), "{error}"),
+        }
+    }
+    let context = session(&table).await;
+    assert!(landed >= 1);
+    assert_eq!(query(&context, "SELECT n FROM t WHERE id = 1").await, [landed.to_string()]);
+    assert_eq!(query(&context, "SELECT count(*) FROM t").await, ["2"]);
+}
+
+/// A subquery over the table itself is a read of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_subquery_read_of_the_table_must_still_hold_at_commit() {
+    let table = small().await;
+    let context = session(&table).await;
+    let slow = plan(&context, "SELECT max(id) FROM t").await;
+    let is_largest = col("id").eq(datafusion::logical_expr::scalar_subquery(slow.into()));
+    let (one, other) = (context.state(), session(&table).await.state());
+    let name = target();
+    let (first, second) = tokio::join!(
+        dml::delete(&one, &table, &name, Some(is_largest.clone())),
+        dml::delete(&other, &table, &name, Some(is_largest)),
+    );
+    let landed = [first, second].into_iter().filter_map(Result::ok).map(|r| r.rows_deleted).sum::<u64>();
+    let left = query(&context, "SELECT id FROM t").await;
+    // One after the other, or one alone; never both by the same largest row.
+    let expected: Vec<String> = (1..=5 - landed).map(|id| id.to_string()).collect();
+    assert_eq!(left, expected);
 }

@@ -46,14 +46,21 @@ async fn merge_counts_and_shows() {
     assert_eq!(query(&context, "SELECT * FROM t").await, ["1|x", "2|b", "3|c", "7|y"]);
 }
 
+/// Planned by DataFusion, a subquery may not reach the table. Then the statement must be refused: without its subquery it
+/// would delete too much.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delete_by_subquery_never_deletes_more_than_it_says() {
-    let context = context().await;
-    let sql = "DELETE FROM t WHERE id IN (SELECT id FROM t WHERE name = 'b')";
-    // Planned by DataFusion, the subquery may not reach the table: then it must be refused.
-    if let Ok(frame) = context.sql(sql).await {
-        eprintln!("{:?}", frame.collect().await);
+    for condition in [
+        "id IN (SELECT id FROM t WHERE name = 'b')",
+        "id > 0 AND id IN (SELECT id FROM t WHERE name = 'b')",
+        "EXISTS (SELECT 1 FROM t AS u WHERE u.id = t.id AND u.name = 'b')",
+        "id = (SELECT max(id) - 1 FROM t)",
+    ] {
+        let context = context().await;
+        if let Ok(frame) = context.sql(&format!("DELETE FROM t WHERE {condition}")).await {
+            let _ = frame.collect().await;
+        }
+        let left = query(&context, "SELECT id FROM t").await;
+        assert!(left == ["1", "3"] || left == ["1", "2", "3"], "{condition}: {left:?}");
     }
-    let left = query(&context, "SELECT id FROM t").await;
-    assert!(left == ["1", "3"] || left == ["1", "2", "3"], "{left:?}");
 }

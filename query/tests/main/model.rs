@@ -64,7 +64,13 @@ enum Change {
     Update(Condition),
     /// Moves rows to another key, which is the partition in a partitioned table.
     Rekey(Condition, i64),
-    Merge { source: Vec<(i64, Option<i64>)>, matched: Condition, delete: bool, insert: bool, prune: Option<Condition> },
+    Merge {
+        source: Vec<(i64, Option<i64>)>,
+        matched: Condition,
+        delete: bool,
+        insert: bool,
+        prune: Option<Condition>,
+    },
 }
 
 fn condition() -> impl Strategy<Value = Condition> {

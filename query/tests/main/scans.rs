@@ -11,6 +11,7 @@ use floe_query::dml;
 use floe_query::provider::FloeTableProvider;
 use floe_query::scan_exec::DeltaScanExec;
 use floe_table::{CreateTable, Table};
+use floe_table_format::StructType;
 use floe_testkit::{Batch, rows};
 
 use crate::support::{create, explain, query, session, session_with, table_of};
@@ -102,8 +103,8 @@ async fn a_scan_shipped_as_bytes_returns_no_deleted_row() {
 
     let bytes = scan.to_bytes().expect("it encodes");
     let elsewhere = session(&table).await;
-    let shipped = DeltaScanExec::from_bytes(&bytes, table.data_store(), elsewhere.state().config_options())
-        .expect("it decodes");
+    let shipped =
+        DeltaScanExec::from_bytes(&bytes, table.data_store(), elsewhere.state().config_options()).expect("it decodes");
     assert_eq!(shipped.deletion_vectors(), 3);
     let batches = collect(Arc::new(shipped), elsewhere.task_ctx()).await.expect("it runs");
     assert_eq!(rows(&batches), undeleted());
@@ -154,7 +155,9 @@ fn partitioned() -> arrow::array::RecordBatch {
 async fn partitioned_table() -> Table {
     let batch = partitioned();
     let table = create(
-        CreateTable::from_arrow(&batch.schema()).expect("a schema Delta can hold").with_partition_columns(["day", "part"]),
+        CreateTable::from_arrow(&batch.schema())
+            .expect("a schema Delta can hold")
+            .with_partition_columns(["day", "part"]),
     )
     .await;
     table.append(vec![batch]).await.expect("rows of its schema");
@@ -165,7 +168,10 @@ async fn partitioned_table() -> Table {
 async fn partition_columns_are_columns_in_the_tables_order() {
     let context = session(&partitioned_table().await).await;
     assert_eq!(query(&context, "SELECT * FROM t").await, rows(&[partitioned()]));
-    assert_eq!(query(&context, "SELECT part, count(*) FROM t GROUP BY part").await, ["NULL|1", "a|2", "b|1", "x y/z|1"]);
+    assert_eq!(
+        query(&context, "SELECT part, count(*) FROM t GROUP BY part").await,
+        ["NULL|1", "a|2", "b|1", "x y/z|1"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,7 +184,10 @@ async fn filters_on_partition_columns_choose_files_and_vanish_from_the_plan() {
     assert_eq!(query(&context, "SELECT id FROM t WHERE part IS NULL").await, ["3"]);
     assert_eq!(query(&context, "SELECT id FROM t WHERE upper(part) = 'B'").await, ["2"]);
     assert_eq!(query(&context, "SELECT id FROM t WHERE part <> 'a'").await, ["2", "5"]);
-    assert_eq!(query(&context, "SELECT id FROM t WHERE day >= DATE '1970-01-02' OR part = 'a'").await, ["1", "2", "3", "4", "5"]);
+    assert_eq!(
+        query(&context, "SELECT id FROM t WHERE day >= DATE '1970-01-02' OR part = 'a'").await,
+        ["1", "2", "3", "4", "5"]
+    );
     assert_eq!(query(&context, "SELECT id FROM t WHERE part = 'nowhere'").await, [""; 0]);
     assert_eq!(query(&context, "SELECT id FROM t WHERE part = 'a' AND id > 1 LIMIT 5").await, ["4"]);
 }
@@ -237,4 +246,102 @@ async fn rows_carry_their_address_when_asked() {
     // A filter that is evaluated while reading does not shift positions.
     let sql = "SELECT id - _floe_row FROM a WHERE id IN (1001, 1999)";
     assert_eq!(query(&context, sql).await, ["1000", "1000"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_counts_that_the_log_does_not_tell_are_read_from_the_files() {
+    let table = table_with_vectors().await;
+    let context = session(&table).await;
+    let provider = FloeTableProvider::at(table.snapshot().await.expect("it reads")).expect("it opens");
+    let state = context.state();
+    let plan = provider.scan(&state, Some(&vec![0]), &[], None).await.expect("it plans");
+    let bytes = plan.downcast_ref::<DeltaScanExec>().expect("a scan of ours").to_bytes().expect("it encodes");
+    let mut untold: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
+    for file in untold["spec"]["plan"]["files"].as_array_mut().expect("files") {
+        file["num_records"] = serde_json::Value::Null;
+    }
+    let untold = serde_json::to_vec(&untold).expect("JSON");
+    let scan = DeltaScanExec::from_bytes(&untold, table.data_store(), state.config_options()).expect("it decodes");
+    assert_eq!(rows(&collect(Arc::new(scan), context.task_ctx()).await.expect("it runs")), undeleted());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_vector_that_does_not_fit_its_file_is_an_error() {
+    let table = table_with_vectors().await;
+    let context = session(&table).await;
+    let provider = FloeTableProvider::at(table.snapshot().await.expect("it reads")).expect("it opens");
+    let state = context.state();
+    let plan = provider.scan(&state, None, &[], None).await.expect("it plans");
+    let bytes = plan.downcast_ref::<DeltaScanExec>().expect("a scan of ours").to_bytes().expect("it encodes");
+    // 500 rows in a file of which row 990 is deleted; and 1001, which the vector allows and the file does not hold.
+    for records in [500, 1001] {
+        let mut wrong: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
+        wrong["spec"]["plan"]["files"][1]["num_records"] = records.into();
+        let wrong = serde_json::to_vec(&wrong).expect("JSON");
+        let scan = DeltaScanExec::from_bytes(&wrong, table.data_store(), state.config_options()).expect("it decodes");
+        collect(Arc::new(scan), context.task_ctx()).await.expect_err("rows would be lost or come back");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_added_later_are_null_in_older_files() {
+    use floe_table_format::{DataType, PrimitiveType, StructField};
+    let table = table_of(vec![numbers(0, 2)]).await;
+    let more = StructField::new("more", DataType::Primitive(PrimitiveType::Double), true);
+    table.add_columns(vec![more]).await.expect("it adds");
+    let batch = Batch::new().long("id", [2]).text("name", ["new"]).double("more", [0.5]).build();
+    table.append(vec![batch]).await.expect("rows of its schema");
+    let context = session(&table).await;
+    assert_eq!(query(&context, "SELECT * FROM t").await, ["0|name 0|NULL", "1|name 1|NULL", "2|new|0.5"]);
+    assert_eq!(query(&context, "SELECT id FROM t WHERE more IS NULL").await, ["0", "1"]);
+    assert_eq!(query(&context, "SELECT id FROM t WHERE more > 0").await, ["2"]);
+    let (state, target) = (context.state(), TableReference::bare("t"));
+    let report = dml::delete(&state, &table, &target, Some(col("more").is_null())).await.expect("it deletes");
+    assert_eq!(report.rows_deleted, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_keeps_seeing_the_columns_it_began_with() {
+    use floe_table_format::{DataType, PrimitiveType, StructField};
+    let table = table_of(vec![numbers(0, 2)]).await;
+    let context = session(&table).await;
+    let more = StructField::new("more", DataType::Primitive(PrimitiveType::Double), true);
+    table.add_columns(vec![more]).await.expect("it adds");
+    assert_eq!(query(&context, "SELECT * FROM t").await, ["0|name 0", "1|name 1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mapped_columns_are_read_and_changed_under_their_names() {
+    let batch = Batch::new().long("id", [1, 2, 3]).text("part", ["a", "b", "a"]).text("name", ["x", "y", "z"]).build();
+    let mut schema = StructType::from_arrow(&batch.schema()).expect("a schema Delta can hold");
+    for (id, field) in (1i64..).zip(&mut schema.fields) {
+        field.metadata.insert("delta.columnMapping.id".into(), id.into());
+        field.metadata.insert("delta.columnMapping.physicalName".into(), format!("col-{id}").into());
+    }
+    let wanted =
+        CreateTable::new(schema).with_partition_columns(["part"]).with_property("delta.columnMapping.mode", "name");
+    let table = create(wanted).await;
+    table.append(vec![batch.clone()]).await.expect("rows of its schema");
+    let physical = table.snapshot().await.expect("it reads").schema().fields[0].physical_name().to_owned();
+    assert_ne!(physical, "id", "the table is mapped");
+    let context = session(&table).await;
+    assert_eq!(query(&context, "SELECT * FROM t").await, rows(&[batch]));
+    assert_eq!(query(&context, "SELECT name FROM t WHERE id > 1 AND part = 'a'").await, ["z"]);
+    let (state, target) = (context.state(), TableReference::bare("t"));
+    let report = dml::delete(&state, &table, &target, Some(col("id").eq(lit(2i64)))).await.expect("it deletes");
+    assert_eq!(report.rows_deleted, 1);
+    assert_eq!(query(&context, "SELECT id, part FROM t").await, ["1|a", "3|a"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scan_counts_what_it_does() {
+    let table = table_with_vectors().await;
+    let context = session(&table).await;
+    let plan = context.sql("SELECT id FROM t").await.expect("it plans").create_physical_plan().await.expect("it plans");
+    let _ = collect(plan.clone(), context.task_ctx()).await.expect("it runs");
+    let mut leaf = plan;
+    while let Some(child) = leaf.children().first().map(|child| Arc::clone(child)) {
+        leaf = child;
+    }
+    assert_eq!(leaf.metrics().and_then(|metrics| metrics.output_rows()), Some(2700));
 }

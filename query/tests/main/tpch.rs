@@ -40,12 +40,15 @@ async fn queries_give_what_they_give_on_raw_parquet_by_the_same_plans() {
     let (floe, raw) = sessions(folder.path(), 0.01).await;
     let mut differ = Vec::new();
     for (number, sql) in queries() {
-        // A query may be several statements: view, query, drop.
         let over = |context: SessionContext| async move {
             let batches = context.sql(sql).await.expect(sql).collect().await.expect(sql);
             rows_rounded(&batches, 4)
         };
         assert_eq!(over(floe.clone()).await, over(raw.clone()).await, "query {number}");
+        // Parquet files do not say that keys are never null, which the tables do: NOT IN becomes a plain anti join.
+        if number == 16 {
+            continue;
+        }
         let (ours, theirs) = (shape(&floe, sql).await, shape(&raw, sql).await);
         if ours != theirs {
             differ.push(format!("query {number}:\n{}\n--- raw\n{}", ours.join("\n"), theirs.join("\n")));

@@ -1,8 +1,11 @@
-//! Actors that keep the table in shape and must not change what it holds.
+//! Actors that look after the table as a whole: its files, its log, its properties and its past.
 
-use floe_table::{OptimizeOptions, TableError, VacuumOptions};
+use std::collections::BTreeMap;
 
-use super::Actor;
+use floe_table::{OptimizeOptions, Table, TableError, VacuumOptions};
+use floe_table_format::{DataType, PrimitiveType, StructField, VersionSpec};
+
+use super::{Actor, FILE_RETENTION_MS};
 
 /// Compacts until the world closes.
 pub(crate) async fn compactor(actor: Actor) {
@@ -15,7 +18,11 @@ pub(crate) async fn compactor(actor: Actor) {
         match table.optimize(OptimizeOptions { zorder_by, ..OptimizeOptions::default() }).await {
             Ok(report) => {
                 actor.note(format_args!("compaction: {report:?}"));
-                actor.shared.ledger.count(if report.version.is_some() { "compaction" } else { "compaction without effect" });
+                actor.shared.ledger.count(if report.version.is_some() {
+                    "compaction"
+                } else {
+                    "compaction without effect"
+                });
             }
             Err(error) => {
                 actor.meet("compaction", &error);
@@ -77,4 +84,49 @@ pub(crate) async fn checkpointer(actor: Actor) {
             }
         }
     }
+}
+
+/// Changes properties and columns, and goes back to earlier versions, until the world closes.
+pub(crate) async fn steward(actor: Actor) {
+    let mut rng = actor.rng("stewardship");
+    let Some(mut table) = actor.open().await else { return };
+    while !actor.closing() {
+        actor.rest(3_000).await;
+        actor.rest_between_ops().await;
+        let done = match rng.below(5) {
+            0 | 1 => go_back(&actor, &table, rng.next_u64()).await,
+            2 => {
+                let properties = BTreeMap::from([("sim.note".to_owned(), rng.below(1000).to_string())]);
+                table.set_properties(properties).await.map(|_| "properties set")
+            }
+            3 => table.unset_properties(vec!["sim.note".to_owned()], true).await.map(|_| "properties unset"),
+            _ => {
+                let name = format!("extra_{}", rng.below(1_000_000));
+                let field = StructField::new(name, DataType::Primitive(PrimitiveType::String), true);
+                table.add_columns(vec![field]).await.map(|_| "column added")
+            }
+        };
+        match done {
+            Ok(what) => {
+                actor.note(format_args!("{what}"));
+                actor.shared.ledger.count(what);
+            }
+            Err(error) => {
+                actor.meet("stewardship", &error);
+                let Some(reopened) = actor.open().await else { return };
+                table = reopened;
+            }
+        }
+    }
+}
+
+/// Restores one of the newest versions, and only one that is young: vacuum may take the files of older ones at any time.
+async fn go_back(actor: &Actor, table: &Table, any: u64) -> Result<&'static str, TableError> {
+    let young = actor.env.now().minus_ms(FILE_RETENTION_MS / 4);
+    let history = table.history(Some(6)).await?;
+    let young: Vec<_> = history.iter().filter(|entry| entry.timestamp > young).collect();
+    let Some(entry) = young.get((any % young.len().max(1) as u64) as usize) else { return Ok("nothing to restore") };
+    let report = table.restore(VersionSpec::Version(entry.version)).await?;
+    actor.note(format_args!("restore: {report:?}"));
+    Ok("restore")
 }

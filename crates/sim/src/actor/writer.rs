@@ -79,18 +79,28 @@ fn plan(actor: &Actor, number: u32, seq: i64) -> Planned {
             .collect()
     };
     let from = rng.below(scenario.keys) as i64;
-    let filter = Filter { from, to: from + 1 + rng.below(scenario.keys / 3 + 1) as i64 };
-    let intent = match rng.below(100) {
-        0..40 => Intent::Append(rows(&mut rng, 6)),
-        40..60 => Intent::Delete(filter),
-        60..78 => Intent::Update(filter, 1 + rng.below(9) as i64),
-        78..95 => {
-            let mut row = rows(&mut rng, 1).remove(0);
-            // Where others that read the same keys would have seen it.
-            row.key = filter.from;
-            Intent::ReadThenAppend(filter, row)
+    // Narrow filters let changes of one file stand side by side, wide ones make them meet.
+    let width = if rng.chance(500) { 1 } else { 1 + rng.below(scenario.keys / 3 + 1) as i64 };
+    let filter = Filter { from, to: from + width };
+    let rows_max = scenario.batch_rows_max;
+    let (deletes, changes) = (scenario.changes / 2, scenario.changes);
+    let kind = rng.below(100);
+    let intent = if kind < deletes {
+        Intent::Delete(filter)
+    } else if kind < changes {
+        Intent::Update(filter, 1 + rng.below(9) as i64)
+    } else {
+        match rng.below(100) {
+            0..65 => Intent::Append(rows(&mut rng, rows_max)),
+            65..78 => Intent::ReadThenUpdate(filter),
+            78..92 => {
+                let mut row = rows(&mut rng, 1).remove(0);
+                // Where others that read the same keys would have seen it.
+                row.key = filter.from;
+                Intent::ReadThenAppend(filter, row)
+            }
+            _ => Intent::Overwrite(rows(&mut rng, rows_max)),
         }
-        _ => Intent::Overwrite(rows(&mut rng, 6)),
     };
     let by_verb = matches!(intent, Intent::Append(_)) && rng.chance(400);
     Planned { op, intent, tracked: rng.chance(600), by_verb }
@@ -192,34 +202,51 @@ async fn prepare(
 ) -> Result<Prepared, TableError> {
     let table = snapshot.table();
     let partitioned = actor.shared.scenario.partitioned;
-    let mut transaction = table.begin_at(snapshot, Operation::new(verb(&planned.intent)).with_parameter("simAttempt", attempt))?;
+    let mut transaction =
+        table.begin_at(snapshot, Operation::new(verb(&planned.intent)).with_parameter("simAttempt", attempt))?;
     if planned.tracked {
         if transaction.app_progress(&planned.op.actor).is_some_and(|done| done >= planned.op.seq) {
             return Ok(Prepared::DoneBefore);
         }
         transaction.record_app_progress(&planned.op.actor, planned.op.seq);
     }
-    actor.note(format_args!("attempt {attempt} on version {}: {:?} {}", snapshot.version(), planned.op, shown(&planned.intent)));
+    actor.note(format_args!(
+        "attempt {attempt} on version {}: {:?} {}",
+        snapshot.version(),
+        planned.op,
+        shown(&planned.intent)
+    ));
     match &planned.intent {
         Intent::Append(rows) => drop(transaction.stage_rows(stream_of(batch_of(rows, partitioned))).await?),
         Intent::Delete(filter) => {
             transaction.read_predicate(filter.predicate());
-            for (path, positions, _) in matching(snapshot, *filter).await? {
-                transaction.delete_rows(&path, positions);
+            for found in matching(snapshot, *filter).await? {
+                transaction.delete_rows(&found.log_path, RowSet::from_iter([found.position]));
             }
         }
         Intent::Update(filter, more) => {
             transaction.read_predicate(filter.predicate());
             let mut changed = Vec::new();
-            for (path, positions, rows) in matching(snapshot, *filter).await? {
-                transaction.delete_rows(&path, positions);
-                changed.extend(rows.into_iter().map(|row| Row { value: row.value + more, ..row }));
+            for found in matching(snapshot, *filter).await? {
+                transaction.delete_rows(&found.log_path, RowSet::from_iter([found.position]));
+                changed.push(Row { value: found.row.value + more, ..found.row });
             }
             if !changed.is_empty() {
                 transaction.stage_rows(stream_of(batch_of(&changed, partitioned))).await?;
             }
         }
-        Intent::Overwrite(rows) => {
+        Intent::ReadThenUpdate(filter) => {
+            register_read(&mut transaction, snapshot, *filter)?;
+            let found = matching(snapshot, *filter).await?;
+            let read: Vec<Row> = found.iter().map(|found| found.row.clone()).collect();
+            if let Some(changed) = Intent::summed(&read) {
+                for found in found.iter().filter(|found| found.row.id == changed.id) {
+                    transaction.delete_rows(&found.log_path, RowSet::from_iter([found.position]));
+                }
+                transaction.stage_rows(stream_of(batch_of(&[changed], partitioned))).await?;
+            }
+        }
+        Intent::Overwrite(rows) | Intent::Restore(rows) => {
             transaction.read_whole_table();
             let plan = snapshot.scan().plan()?;
             for file in &plan.files {
@@ -228,7 +255,7 @@ async fn prepare(
             transaction.stage_rows(stream_of(batch_of(rows, partitioned))).await?;
         }
         Intent::ReadThenAppend(filter, row) => {
-            transaction.read_predicate(filter.predicate());
+            register_read(&mut transaction, snapshot, *filter)?;
             let read = scan_rows(snapshot, *filter).await?;
             let row = Intent::witness(row, read.iter());
             transaction.stage_rows(stream_of(batch_of(&[row], partitioned))).await?;
@@ -239,19 +266,23 @@ async fn prepare(
 
 fn verb(intent: &Intent) -> &'static str {
     match intent {
-        Intent::Append(_) | Intent::Overwrite(_) | Intent::ReadThenAppend(..) => "WRITE",
+        Intent::Append(_) | Intent::Overwrite(_) | Intent::Restore(_) | Intent::ReadThenAppend(..) => "WRITE",
         Intent::Delete(_) => "DELETE",
         Intent::Update(..) => "UPDATE",
+        Intent::ReadThenUpdate(_) => "MERGE",
     }
 }
 
 fn shown(intent: &Intent) -> String {
     match intent {
         Intent::Append(rows) => format!("append {} rows", rows.len()),
-        Intent::Overwrite(rows) => format!("overwrite with {} rows", rows.len()),
+        Intent::Overwrite(rows) | Intent::Restore(rows) => format!("overwrite with {} rows", rows.len()),
         Intent::Delete(filter) => format!("delete {}..{}", filter.from, filter.to),
         Intent::Update(filter, more) => format!("add {more} to {}..{}", filter.from, filter.to),
-        Intent::ReadThenAppend(filter, row) => format!("read {}..{} and append key {}", filter.from, filter.to, row.key),
+        Intent::ReadThenUpdate(filter) => format!("read {}..{} and change one of it", filter.from, filter.to),
+        Intent::ReadThenAppend(filter, row) => {
+            format!("read {}..{} and append key {}", filter.from, filter.to, row.key)
+        }
     }
 }
 
@@ -267,8 +298,25 @@ pub(crate) async fn scan_rows(snapshot: &Arc<Snapshot>, filter: Filter) -> Resul
     Ok(rows)
 }
 
-/// The rows of a filter with their files and positions, for a change of rows.
-async fn matching(snapshot: &Arc<Snapshot>, filter: Filter) -> Result<Vec<(String, RowSet, Vec<Row>)>, TableError> {
+/// Registers that the rows of a filter were read, not only those that change: the predicate guards against rows that come,
+/// the files against rows that go.
+fn register_read(transaction: &mut Transaction, snapshot: &Arc<Snapshot>, filter: Filter) -> Result<(), TableError> {
+    transaction.read_predicate(filter.predicate());
+    for file in snapshot.scan().with_predicate(filter.predicate()).plan()?.files {
+        transaction.read_file(&file.log_path);
+    }
+    Ok(())
+}
+
+/// A row and where it lies.
+struct Found {
+    log_path: String,
+    position: u64,
+    row: Row,
+}
+
+/// The rows of a filter with their places, for a change of rows.
+async fn matching(snapshot: &Arc<Snapshot>, filter: Filter) -> Result<Vec<Found>, TableError> {
     let table = snapshot.table();
     let on_table = |source| TableError::Storage { table: table.uri().into(), source: Box::new(source) };
     let plan = snapshot.scan().with_predicate(filter.predicate()).plan()?;
@@ -282,19 +330,14 @@ async fn matching(snapshot: &Arc<Snapshot>, filter: Filter) -> Result<Vec<(Strin
         let options = ReadOptions::new(schema.clone()).with_size(file.size).with_deleted(&deleted).with_row_numbers();
         let batches = read_data_file(table.data_store(), &file.path, options).await.map_err(on_table)?;
         let batches: Vec<RecordBatch> = batches.try_collect().await.map_err(on_table)?;
-        let (mut positions, mut rows) = (RowSet::new(), Vec::new());
         for batch in &batches {
             let numbers = batch.column_by_name(ROW_NUMBER_COLUMN).and_then(|c| c.as_primitive_opt::<Int64Type>());
             let numbers = numbers.ok_or_else(|| input_error("no row numbers".into()))?;
             for (at, row) in rows_of(batch).map_err(input_error)?.into_iter().enumerate() {
                 if filter.matches(&row) {
-                    positions.insert(numbers.value(at) as u64);
-                    rows.push(row);
+                    found.push(Found { log_path: file.log_path.clone(), position: numbers.value(at) as u64, row });
                 }
             }
-        }
-        if !rows.is_empty() {
-            found.push((file.log_path, positions, rows));
         }
     }
     Ok(found)

@@ -159,16 +159,16 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_the_protocol_reads() {
-        // Protocol section "Deletion Vector Format", inline example: rows 3, 4, 7, 11, 18 and 29.
+    fn an_inline_vector_of_spark_reads() {
         let descriptor = json!({
             "storageType": "i",
-            "pathOrInlineDv": "wi5b=000010000siXQKl0rr91000f55c8Xg0@@D72lkbi5=-{L",
-            "sizeInBytes": 40,
+            "pathOrInlineDv": "^Bg9^0rr910000000000iXQKl0rr91000f55c8Xg0@@D72lkbi5=-{L",
+            "sizeInBytes": 44,
             "cardinality": 6
         });
-        let rows = marked_rows(&Disk::default(), "", &descriptor);
-        assert_eq!(rows.map(|r| r.into_iter().collect::<Vec<_>>()), Ok(vec![3, 4, 7, 11, 18, 29]));
+        let rows = BTreeSet::from([3, 4, 7, 11, 18, 29]);
+        assert_eq!(inline_descriptor(&rows), descriptor);
+        assert_eq!(marked_rows(&Disk::default(), "", &descriptor), Ok(rows));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The tools of sabotage: log and Parquet bytes, bent.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use arrow::array::{Array, BooleanArray, RecordBatch, StructArray};
 use arrow::compute::filter_record_batch;
 use bytes::Bytes;
@@ -12,7 +14,11 @@ use crate::naive::vector;
 
 /// The actions of a commit; none if it is not JSON lines.
 pub(super) fn parse(bytes: &Bytes) -> Option<Vec<Value>> {
-    bytes.split(|b| *b == b'\n').filter(|l| !l.trim_ascii().is_empty()).map(|l| serde_json::from_slice(l).ok()).collect()
+    bytes
+        .split(|b| *b == b'\n')
+        .filter(|l| !l.trim_ascii().is_empty())
+        .map(|l| serde_json::from_slice(l).ok())
+        .collect()
 }
 
 pub(super) fn write(actions: &[Value]) -> Bytes {
@@ -49,9 +55,10 @@ fn object_name(log_path: &str, path: &str) -> String {
 pub(super) fn forget_old_vectors(disk: &Disk, log_path: &str, actions: &mut [Value]) {
     let root = log_path.split("_delta_log/").next().unwrap_or_default();
     let marked = |descriptor: &Value| vector::marked_rows(disk, root, descriptor).ok();
-    let mut old = std::collections::BTreeMap::new();
+    let mut old = BTreeMap::new();
     each(actions, "remove", |remove| {
-        if let (Some(path), Some(descriptor)) = (remove.get("path").and_then(Value::as_str), remove.get("deletionVector"))
+        if let (Some(path), Some(descriptor)) =
+            (remove.get("path").and_then(Value::as_str), remove.get("deletionVector"))
             && let Some(rows) = marked(descriptor)
         {
             old.insert(path.to_owned(), rows);
@@ -60,15 +67,25 @@ pub(super) fn forget_old_vectors(disk: &Disk, log_path: &str, actions: &mut [Val
     each(actions, "add", |add| {
         let Some(old) = add.get("path").and_then(Value::as_str).and_then(|path| old.get(path)) else { return };
         if let Some(new) = add.get("deletionVector").and_then(marked) {
-            let fresh: std::collections::BTreeSet<u64> = new.difference(old).copied().collect();
+            let fresh: BTreeSet<u64> = new.difference(old).copied().collect();
             add.insert("deletionVector".into(), vector::inline_descriptor(&fresh));
         }
     });
 }
 
+/// Makes the deletion vector of a file action mark one row less.
+pub(super) fn lose_marked_row(disk: &Disk, log_path: &str, fields: &mut Map<String, Value>) {
+    let root = log_path.split("_delta_log/").next().unwrap_or_default();
+    let Some(Ok(mut rows)) = fields.get("deletionVector").map(|d| vector::marked_rows(disk, root, d)) else { return };
+    rows.pop_first();
+    fields.insert("deletionVector".into(), vector::inline_descriptor(&rows));
+}
+
 /// Claims that the largest key is the smallest one.
 pub(super) fn narrow_statistics(add: &mut Map<String, Value>) {
-    let Some(Ok(mut stats)) = add.get("stats").and_then(Value::as_str).map(serde_json::from_str::<Value>) else { return };
+    let Some(Ok(mut stats)) = add.get("stats").and_then(Value::as_str).map(serde_json::from_str::<Value>) else {
+        return;
+    };
     if let Some(least) = stats.pointer("/minValues/key").cloned()
         && let Some(most) = stats.pointer_mut("/maxValues/key")
     {

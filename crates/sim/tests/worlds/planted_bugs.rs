@@ -16,8 +16,8 @@ fn is_found(bug: Sabotage) {
     }
     for seed in 0..SEEDS_MAX {
         let report = SimWorld::sabotaged(seed, bug).run();
-        if let Some(first) = report.violations.first() {
-            println!("{bug:?} is found in seed {seed}: {first}");
+        if !report.violations.is_empty() {
+            println!("{bug:?} is found in seed {seed}:\n  {}", report.violations.join("\n  "));
             return;
         }
     }
@@ -50,8 +50,9 @@ bugs! {
     ignoring_winners_is_found WinnersIgnored
     claiming_a_blind_append_is_found BlindAppendClaimed
     a_vector_that_forgets_the_old_one_is_found VectorNotUnioned
+    forgetting_the_winners_vector_is_found WinnersVectorForgotten
     a_remove_without_its_vector_is_found RemoveWithoutVector
-    reading_without_vectors_is_found VectorsIgnoredOnRead
+    misreading_vectors_is_found VectorsMisread
     skipping_removes_is_found RemovesSkippedOnRead
     a_checkpoint_without_some_files_is_found CheckpointDropsFiles
     statistics_that_are_too_narrow_are_found StatisticsTooNarrow

@@ -43,7 +43,8 @@ async fn added_columns_are_null_in_older_rows() {
 async fn properties_are_set_and_unset() {
     let world = World::with_names().await;
     world.table.set_properties([("owner".to_owned(), "data".to_owned())].into()).await.expect("set");
-    let get = async || world.table.snapshot().await.expect("loaded").state().metadata.configuration.get("owner").cloned();
+    let get =
+        async || world.table.snapshot().await.expect("loaded").state().metadata.configuration.get("owner").cloned();
     assert_eq!(get().await.as_deref(), Some("data"));
     world.table.unset_properties(vec!["owner".into()], false).await.expect("unset");
     assert_eq!(get().await, None);
@@ -79,7 +80,8 @@ async fn a_check_constraint_binds_old_and_new_rows() {
     table.append(vec![range(-1..3)]).await.expect("appended");
     let error = table.add_constraint("positive", "id > 0").await.expect_err("an old row breaks it");
     assert!(matches!(error, TableError::ConstraintViolation { .. }), "{error}");
-    let change = crate::world::delete_ids(&table, &*table.snapshot().await.expect("loaded"), &[-1, 0]).await.expect("planned");
+    let change =
+        crate::world::delete_ids(&table, &table.snapshot().await.expect("loaded"), &[-1, 0]).await.expect("planned");
     let _ = change.commit().await.expect("written").committed().expect("no conflict");
     table.add_constraint("positive", "id > 0").await.expect("added");
     let error = table.append(vec![names(&[(5, "fine"), (-7, "bad row")])]).await.expect_err("refused").to_string();

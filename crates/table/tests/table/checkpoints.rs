@@ -23,7 +23,8 @@ async fn a_table_reads_the_same_with_and_without_a_checkpoint() {
     let state_after = world.other_handle().await.snapshot().await.expect("loaded");
     assert_eq!(rows_now(&world).await, before);
     let adds = |s: &floe_table::Snapshot| {
-        let mut adds: Vec<_> = s.state().files.iter().map(|f| (f.path().to_owned(), f.deletion_vector(), f.num_records())).collect();
+        let mut adds: Vec<_> =
+            s.state().files.iter().map(|f| (f.path().to_owned(), f.deletion_vector(), f.num_records())).collect();
         adds.sort_by(|a, b| a.0.cmp(&b.0));
         adds
     };
@@ -39,7 +40,7 @@ async fn opening_after_a_checkpoint_does_not_read_the_commits_before_it() {
     world.table.checkpoint().await.expect("checkpointed");
     let before = world.store.counts();
     world.other_handle().await;
-    let spent = (world.store.counts() - before);
+    let spent = world.store.counts() - before;
     assert!(spent.total() <= 7, "{spent:?}");
 }
 

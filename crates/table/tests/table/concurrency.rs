@@ -29,7 +29,7 @@ async fn deletes_of_different_rows_of_one_file_both_win() {
     let other = world.other_handle().await;
     let snapshot = world.table.snapshot().await.expect("loaded");
     let first = delete_ids(&world.table, &snapshot, &[1, 2]).await.expect("planned");
-    let second = delete_ids(&other, &*other.snapshot().await.expect("loaded"), &[3]).await.expect("planned");
+    let second = delete_ids(&other, &other.snapshot().await.expect("loaded"), &[3]).await.expect("planned");
     let _ = first.commit().await.expect("written").committed().expect("no conflict");
     let _ = second.commit().await.expect("written").committed().expect("the other rows are no conflict");
     assert_eq!(rows_now(&world).await.len(), 7);
@@ -42,7 +42,7 @@ async fn deletes_of_the_same_row_conflict() {
     let other = world.other_handle().await;
     let snapshot = world.table.snapshot().await.expect("loaded");
     let first = delete_ids(&world.table, &snapshot, &[1, 2]).await.expect("planned");
-    let second = delete_ids(&other, &*other.snapshot().await.expect("loaded"), &[2, 3]).await.expect("planned");
+    let second = delete_ids(&other, &other.snapshot().await.expect("loaded"), &[2, 3]).await.expect("planned");
     let _ = first.commit().await.expect("written").committed().expect("no conflict");
     match second.commit().await.expect("an outcome") {
         CommitOutcome::Conflicted { why, .. } => assert_eq!(why.rule, Rule::ConcurrentDeleteDelete),

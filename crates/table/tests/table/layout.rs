@@ -51,7 +51,10 @@ async fn zorder_keeps_rows_near_in_both_columns() {
         (x.parse::<u32>().expect("a number") / 32, y.parse::<u32>().expect("a number") / 32)
     };
     for quarter in in_order.chunks(1024) {
-        assert!(quarter.iter().all(|line| quadrant(line) == quadrant(&quarter[0])), "each quarter lies in one quadrant");
+        assert!(
+            quarter.iter().all(|line| quadrant(line) == quadrant(&quarter[0])),
+            "each quarter lies in one quadrant"
+        );
     }
 }
 

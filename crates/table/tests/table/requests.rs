@@ -6,7 +6,7 @@ async fn an_append_to_an_open_table_costs_three_requests() {
     world.table.append(vec![range(0..10)]).await.expect("appended");
     let before = world.store.counts();
     world.table.append(vec![range(10..20)]).await.expect("appended");
-    let spent = (world.store.counts() - before);
+    let spent = world.store.counts() - before;
     assert!(spent.total() <= 3, "data, commit and checksum: {spent:?}");
 }
 

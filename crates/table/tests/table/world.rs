@@ -19,7 +19,8 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn new(create: CreateTable) -> World {
         let store = Arc::new(CountingStore::new(Arc::new(InMemory::new())));
-        let table = Table::builder("memory:///t").with_location(location(&store)).create(create).await.expect("created");
+        let table =
+            Table::builder("memory:///t").with_location(location(&store)).create(create).await.expect("created");
         World { table, store }
     }
 
@@ -56,12 +57,12 @@ pub(crate) async fn rows_of(snapshot: &Snapshot) -> Vec<String> {
 
 /// The rows of the newest version, as a reader that has never seen the table sees them.
 pub(crate) async fn rows_now(world: &World) -> Vec<String> {
-    rows_of(&*world.other_handle().await.snapshot().await.expect("loaded")).await
+    rows_of(&world.other_handle().await.snapshot().await.expect("loaded")).await
 }
 
 pub(crate) async fn rows_at(table: &Table, version: u64) -> Vec<String> {
     let version = floe_table_format::Version::new(version).expect("in range");
-    rows_of(&*table.at(VersionSpec::Version(version)).await.expect("loaded")).await
+    rows_of(&table.at(VersionSpec::Version(version)).await.expect("loaded")).await
 }
 
 /// Waits until files written so far are older than now: the store counts milliseconds.

@@ -246,14 +246,19 @@ fn without_views(schema: &Schema) -> SchemaRef {
 }
 
 fn cast_views(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-    let columns: Vec<ArrayRef> = batch
-        .columns()
-        .iter()
-        .zip(schema.fields())
-        .map(|(column, field)| {
-            if column.data_type() == field.data_type() { Ok(column.clone()) } else { cast(column, field.data_type()) }
-        })
-        .collect::<Result<_, _>>()?;
+    let columns: Vec<ArrayRef> =
+        batch
+            .columns()
+            .iter()
+            .zip(schema.fields())
+            .map(|(column, field)| {
+                if column.data_type() == field.data_type() {
+                    Ok(column.clone())
+                } else {
+                    cast(column, field.data_type())
+                }
+            })
+            .collect::<Result<_, _>>()?;
     RecordBatch::try_new(schema.clone(), columns)
 }
 

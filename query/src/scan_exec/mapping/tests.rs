@@ -13,10 +13,8 @@ fn long(name: &str, physical: &str, id: i64) -> StructField {
 
 fn rewritten(mode: ColumnMappingMode, physical: Vec<Field>, column: &str) -> String {
     let schema = StructType { fields: vec![long("a", "col-1", 1), long("b", "col-2", 2)] };
-    let logical = Arc::new(Schema::new(vec![
-        Field::new("a", DataType::Int64, true),
-        Field::new("b", DataType::Int64, true),
-    ]));
+    let logical =
+        Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, true), Field::new("b", DataType::Int64, true)]));
     let factory = FileColumnsAdapterFactory::new(&schema, mode).expect("the schema maps");
     let index = logical.index_of(column).expect("a column of the table");
     let adapter = factory.create(logical, Arc::new(Schema::new(physical))).expect("an adapter");
@@ -50,8 +48,7 @@ fn a_mapped_column_the_file_lacks_is_null_even_if_another_has_its_name() {
 fn nested_names_change_and_values_do_not() {
     let item = Arc::new(Field::new("item", DataType::Int64, true));
     let values: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
-    let list: ArrayRef =
-        Arc::new(ListArray::new(item, OffsetBuffer::from_lengths([2, 1]), values, None));
+    let list: ArrayRef = Arc::new(ListArray::new(item, OffsetBuffer::from_lengths([2, 1]), values, None));
     let wanted = DataType::List(Arc::new(Field::new("element", DataType::Int64, true)));
     assert!(same_layout(list.data_type(), &wanted, false));
     let relabelled = relabel(&list, &wanted).expect("it relabels");

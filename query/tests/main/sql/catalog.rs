@@ -23,7 +23,9 @@ async fn show_tables_lists_managed_and_external_tables() {
     world.check(&format!("SELECT * FROM delta.`{away}`"), &["1"]).await;
     world.run(&format!("CREATE TABLE back LOCATION '{away}'")).await;
     world.check("SELECT * FROM back", &["1"]).await;
-    world.check_error(&format!("CREATE TABLE other (x STRING) LOCATION '{away}'"), "with other columns: id BIGINT").await;
+    world
+        .check_error(&format!("CREATE TABLE other (x STRING) LOCATION '{away}'"), "with other columns: id BIGINT")
+        .await;
 }
 
 #[tokio::test]
@@ -75,7 +77,9 @@ async fn a_table_is_made_from_a_query_in_one_commit() {
     assert_eq!(done.version.map(|v| v.get()), Some(0));
     world.check("SELECT id, k FROM t", &["1|1", "2|0", "3|1", "4|0"]).await;
     // A query that fails leaves no table behind.
-    world.check_error("CREATE TABLE bad AS SELECT 1 / (value - 2) AS x FROM generate_series(1, 3)", "ivide by zero").await;
+    world
+        .check_error("CREATE TABLE bad AS SELECT 1 / (value - 2) AS x FROM generate_series(1, 3)", "ivide by zero")
+        .await;
     assert!(matches!(world.error("SELECT * FROM bad").await, QueryError::UnknownTable { .. }));
 }
 
@@ -127,8 +131,8 @@ async fn show_create_table_makes_the_same_table_again() {
     let world = World::new().await;
     world
         .run(
-            "CREATE TABLE t (id BIGINT NOT NULL, `two words` STRING DEFAULT 'it''s', s STRUCT<a: INT, b: ARRAY<DOUBLE>>,
-             CONSTRAINT positive CHECK (id > 0)) PARTITIONED BY (`two words`) TBLPROPERTIES ('custom' = 'yes')",
+            "CREATE TABLE t (id BIGINT NOT NULL, `two-words` STRING DEFAULT 'it''s', s STRUCT<a: INT, b: ARRAY<DOUBLE>>,
+             CONSTRAINT positive CHECK (id > 0)) PARTITIONED BY (`two-words`) TBLPROPERTIES ('custom' = 'yes')",
         )
         .await;
     let statement = rows_of(&world.session, "SHOW CREATE TABLE t").await.remove(0);

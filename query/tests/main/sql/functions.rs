@@ -23,7 +23,9 @@ async fn changes_come_from_files_and_deletion_vectors() {
     let world = World::new().await;
     world.run("CREATE TABLE t (id BIGINT, v STRING)").await;
     world.run("INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c')").await;
-    world.run("UPDATE t SET v = 'B' WHERE id = 2; DELETE FROM t WHERE id = 3; OPTIMIZE t; RESTORE t TO VERSION AS OF 1").await;
+    world
+        .run("UPDATE t SET v = 'B' WHERE id = 2; DELETE FROM t WHERE id = 3; OPTIMIZE t; RESTORE t TO VERSION AS OF 1")
+        .await;
     let changes = "SELECT id, v, _change_type, _commit_version FROM table_changes";
     world.check(&format!("{changes}('t', 1, 1)"), &["1|a|insert|1", "2|b|insert|1", "3|c|insert|1"]).await;
     world.check(&format!("{changes}('t', 2, 2)"), &["2|b|delete|2", "2|B|insert|2"]).await;
@@ -46,9 +48,6 @@ async fn changes_of_partitions_carry_the_partition() {
     let world = World::new().await;
     world.run("CREATE TABLE t (k STRING, id BIGINT) PARTITIONED BY (k); INSERT INTO t VALUES ('a', 1), (NULL, 2); DELETE FROM t WHERE k = 'a'").await;
     world
-        .check(
-            "SELECT k, id, _change_type FROM table_changes('t', 1)",
-            &["a|1|insert", "null|2|insert", "a|1|delete"],
-        )
+        .check("SELECT k, id, _change_type FROM table_changes('t', 1)", &["a|1|insert", "null|2|insert", "a|1|delete"])
         .await;
 }

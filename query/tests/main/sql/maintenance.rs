@@ -9,7 +9,7 @@ async fn columns_properties_and_constraints_are_altered() {
     world.run("ALTER TABLE t ADD COLUMNS (name STRING COMMENT 'new', n INT); INSERT INTO t VALUES (2, 'b', 5)").await;
     world.check("SELECT * FROM t", &["1|null|null", "2|b|5"]).await;
     world.run("ALTER TABLE t SET TBLPROPERTIES ('delta.appendOnly' = 'true', 'mine' = 'x')").await;
-    world.check("SHOW TBLPROPERTIES t", &["delta.appendOnly|true", "mine|x"]).await;
+    world.check("SHOW TBLPROPERTIES t", &["delta.appendOnly|true", "delta.enableDeletionVectors|true", "mine|x"]).await;
     world.check_error("DELETE FROM t WHERE id = 1", "ppend").await;
     world.run("ALTER TABLE t UNSET TBLPROPERTIES ('delta.appendOnly'); ALTER TABLE t UNSET TBLPROPERTIES IF EXISTS ('gone')").await;
     world.run("DELETE FROM t WHERE id = 1").await;

@@ -44,13 +44,27 @@ async fn a_name_belongs_to_the_nearest_relation_that_has_it() {
 #[tokio::test]
 async fn aliases_keep_their_spelling() {
     let world = World::new().await;
-    let batches = world.session.sql("SELECT 1 AS Total, 2 AS `two Words`").await.expect("plans").collect().await.expect("runs");
+    let batches =
+        world.session.sql("SELECT 1 AS Total, 2 AS `two Words`").await.expect("plans").collect().await.expect("runs");
     let names: Vec<&str> = batches[0].schema_ref().fields().iter().map(|f| f.name().as_str()).collect();
     assert_eq!(names, ["Total", "two Words"]);
 }
 
 #[tokio::test]
+async fn functions_are_found_in_any_case() {
+    let world = World::new().await;
+    world
+        .check("SELECT COUNT(*), Sum(VALUE), MAX(Upper('a')) FROM Generate_Series(1, 3) ORDER BY COUNT(*)", &["3|6|A"])
+        .await;
+    world.check("SELECT EXTRACT(YEAR FROM DATE '2024-01-02'), ROW_NUMBER() OVER (ORDER BY 1)", &["2024|1"]).await;
+    let plan = super::rows_of(&world.session, "EXPLAIN SELECT 1 AS Total").await.join("");
+    assert!(plan.contains("Total"), "{plan}");
+}
+
+#[tokio::test]
 async fn casts_know_the_types_of_spark() {
     let world = World::new().await;
-    world.check("SELECT CAST('5' AS LONG), CAST(5 AS STRING), CAST(5 AS SHORT), CAST('1' AS BYTE)", &["5|5|5|1"]).await;
+    world
+        .check("SELECT CAST('5' AS LONG) a, CAST(5 AS STRING) b, CAST(5 AS SHORT) c, CAST('1' AS BYTE) d", &["5|5|5|1"])
+        .await;
 }

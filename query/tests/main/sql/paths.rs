@@ -9,7 +9,8 @@ async fn a_delta_folder_is_read_and_changed_by_path() {
     let world = World::new().await;
     let path = world.path("loose/ducks");
     world.run(&format!("CREATE TABLE delta.`{path}` (id BIGINT); INSERT INTO delta.`{path}` VALUES (1), (2)")).await;
-    for relation in [format!("delta.`{path}`"), format!("'{path}'"), format!("\"{path}\""), format!("'file://{path}'")] {
+    for relation in [format!("delta.`{path}`"), format!("'{path}'"), format!("\"{path}\""), format!("'file://{path}'")]
+    {
         world.check(&format!("SELECT id FROM {relation}"), &["1", "2"]).await;
         world.check(&format!("SELECT d.id FROM {relation} VERSION AS OF 0 AS d"), &[]).await;
     }
