@@ -178,7 +178,7 @@ const COLUMN_MAPPING: &str = "delta.columnMapping.mode";
 
 /// Tables that have column mapping are read and written; giving it to a table is another matter, since every column needs
 /// an id and a physical name then.
-pub(crate) fn refuse_new_column_mapping(table: &Table, before: Option<&String>, after: Option<&String>) -> Result<()> {
+fn refuse_new_column_mapping(table: &Table, before: Option<&String>, after: Option<&String>) -> Result<()> {
     let mode = |value: Option<&String>| value.map_or("none".to_owned(), |mode| mode.to_lowercase());
     if mode(before) == mode(after) {
         return Ok(());
@@ -211,7 +211,10 @@ fn metadata(table: &Table, create: &CreateTable) -> Result<Metadata> {
     let mode = floe_table_format::schema::ColumnMappingMode::None;
     create.schema.check_names(mode).on(table.uri())?;
     TableProperties::check_settable(&create.properties).on(table.uri())?;
-    refuse_new_column_mapping(table, None, create.properties.get(COLUMN_MAPPING))?;
+    // A schema that carries ids and physical names already, such as another table's, is as good as mapped.
+    if create.schema.any_field(|field| field.mapping_id().is_none()) {
+        refuse_new_column_mapping(table, None, create.properties.get(COLUMN_MAPPING))?;
+    }
     let mut configuration = create.properties.clone();
     // Small changes are deletion vectors unless the creator says otherwise.
     configuration.entry("delta.enableDeletionVectors".into()).or_insert_with(|| "true".into());

@@ -131,3 +131,34 @@ pub async fn sweep(
 fn version(number: u64) -> Version {
     Version::new(number).expect("tables in tests have few versions")
 }
+
+#[cfg(test)]
+mod tests {
+    use floe_table::Result;
+    use futures::TryStreamExt;
+
+    use super::*;
+    use crate::{Batch, rows};
+
+    #[test]
+    fn every_state_holds_the_same_rows() -> Result<()> {
+        let batch = |step: usize| Batch::new().long("step", [step as i64]).text("name", [Some("x")]).build();
+        let create = CreateTable::from_arrow(&batch(0).schema())?;
+        let expected = |steps: usize| (0..steps).map(|step| format!("{step}|x")).collect::<Vec<_>>();
+        const STEPS: usize = 6;
+        futures::executor::block_on(sweep(
+            create,
+            STEPS,
+            async |table, step| table.append(vec![batch(step)]).await.map(drop),
+            async |state, table| {
+                for number in state.earliest_version(STEPS)..=STEPS as u64 {
+                    let snapshot = table.at(floe_table_format::VersionSpec::Version(version(number))).await?;
+                    let batches: Vec<_> = snapshot.scan().stream().await?.try_collect().await?;
+                    assert_eq!(rows(&batches), expected(number as usize), "{state:?} at version {number}");
+                }
+                assert_eq!(table.snapshot().await?.version(), version(STEPS as u64), "{state:?}");
+                Ok(())
+            },
+        ))
+    }
+}

@@ -129,3 +129,14 @@ async fn creating_twice_fails_keeps_or_replaces() {
     assert!(rows_now(&world).await.is_empty());
     assert_eq!(rows_at(&world.table, 1).await.len(), 3, "the history stays");
 }
+
+#[tokio::test]
+async fn column_mapping_is_not_given_to_a_schema_without_ids() {
+    let create = CreateTable::from_arrow(&names(&[]).schema()).expect("schema");
+    let create = create.with_property("delta.columnMapping.mode", "name");
+    let error = Table::builder("memory:///mapped").create(create).await.expect_err("refused").to_string();
+    assert!(error.contains("delta.columnMapping.mode to name"), "{error}");
+    let world = World::with_names().await;
+    let properties = [("delta.columnMapping.mode".to_owned(), "name".to_owned())];
+    assert!(world.table.set_properties(properties.into()).await.is_err());
+}
