@@ -122,17 +122,17 @@ impl FaultRates {
             (Fault::DelayedApply, 6),
             (Fault::Duplicated, 6),
             (Fault::AlreadyExistsLie, 15),
-            (Fault::ConflictWithoutObject, 5),
+            (Fault::ConflictWithoutObject, 10),
             (Fault::Hang, 1),
             (Fault::CrashBefore, 1),
             (Fault::CrashAfter, 2),
             (Fault::ShortRead, 3),
             (Fault::BrokenBody, 2),
-            (Fault::BitFlip, 5),
+            (Fault::BitFlip, 60),
             (Fault::StaleList, 40),
-            (Fault::ListHole, 5),
+            (Fault::ListHole, 30),
             (Fault::UntidyList, 50),
-            (Fault::BrokenList, 5),
+            (Fault::BrokenList, 20),
         ])
     }
 

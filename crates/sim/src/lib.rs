@@ -9,6 +9,9 @@
 //! compares: what a second, naive reader finds in every version, what Floe finds, what readers were given on the way, and
 //! what writers were told. [`Sabotage`] plants bugs that the judge must find.
 //!
+//! `cargo test -p floe-sim` runs 520 worlds and every planted bug. `FLOE_SIM_SEEDS` and `FLOE_SIM_FIRST_SEED` choose other
+//! worlds; `FLOE_SIM_SEED=7 cargo test -p floe-sim one_seed -- --nocapture` runs one and prints all that happens in it.
+//!
 //! ```
 //! use floe_sim::SimWorld;
 //!

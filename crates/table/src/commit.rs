@@ -129,19 +129,9 @@ async fn commit(mut transaction: Transaction) -> Result<CommitOutcome> {
             }
             Put::Taken => {}
         }
-        // Read the winners once; among them may be ourselves, where a client below retried on our behalf.
+        // Another commit was seen there: from here on it is certain that ours is not.
         let winners = winners_from(&table, base.as_ref().map(|b| b.version)).await?;
-        if let Some((ours, _)) = winners.iter().find(|(_, actions)| token_of(actions) == Some(token.as_str())) {
-            let report = report(&prepared, *ours, token, attempt);
-            if let Some(base) = &base
-                && let Ok(state) = base.apply(&winners)
-            {
-                table.remember_own(&Arc::new(state));
-            }
-            return Ok(CommitOutcome::Committed(report));
-        }
         if winners.is_empty() {
-            // Refused, yet nothing is there: a store that answers "conflict" for a put in flight. Same bytes again.
             env.sleep(pause(&table, attempt)).await;
             continue;
         }
@@ -180,35 +170,45 @@ async fn commit(mut transaction: Transaction) -> Result<CommitOutcome> {
 }
 
 /// Puts the bytes at their version and finds out what happened, whatever the store says.
+///
+/// `Taken` is only returned once another writer's commit was seen there: a client below may have retried on our behalf and
+/// been refused by our own first request. From the first request on that may have landed, every failure is one of not
+/// knowing, and is reported as such.
 async fn put_settled(table: &Table, assembled: &AssembledCommit, token: &str) -> Result<Put> {
     let (log, env, uri) = (&table.0.log, &table.0.env, table.uri());
     let bytes = Bytes::from(assembled.bytes.clone());
-    let mut attempt = 0;
-    loop {
-        attempt += 1;
-        let doubt: StorageError = match log.put_if_absent(assembled.version, bytes.clone()).await {
+    let version = assembled.version;
+    let mut doubt: Option<StorageError> = None;
+    for attempt in 1..=SETTLE_ATTEMPTS_MAX {
+        let refused = match log.put_if_absent(version, bytes.clone()).await {
             Ok(PutOutcome::Written) => return Ok(Put::Ours),
-            Ok(PutOutcome::Taken) => return Ok(Put::Taken),
-            Err(error) if !matches!(error, StorageError::UnknownOutcome { .. }) => return Err(error).on(uri),
-            Err(error) => error,
+            Ok(PutOutcome::Taken) => None,
+            Err(error) if doubt.is_none() && !matches!(error, StorageError::UnknownOutcome { .. }) => {
+                return Err(error).on(uri);
+            }
+            Err(error) => Some(error),
         };
-        let doubt = match load::read_commit(table, assembled.version).await {
+        let seen = match load::read_commit(table, version).await {
             Ok(Some(actions)) if token_of(&actions) == Some(token) => return Ok(Put::Ours),
             Ok(Some(_)) => return Ok(Put::Taken),
             // Not there, for now: the first put may still land, and then the same bytes again do no harm.
-            Ok(None) => doubt,
-            Err(TableError::Storage { source, .. }) => *source,
-            Err(error) => return Err(error),
+            Ok(None) => None,
+            Err(error) => Some(storage_error(version, error)),
         };
-        if attempt == SETTLE_ATTEMPTS_MAX {
-            return Err(TableError::CommitOutcomeUnknown {
-                table: uri.into(),
-                version: assembled.version,
-                token: token.into(),
-                source: Box::new(doubt),
-            });
-        }
+        let what = "the store refused the version, and then had no commit there".to_owned();
+        doubt = Some(seen.or(refused).unwrap_or(StorageError::UnknownOutcome { version, what }));
         env.sleep(pause(table, attempt)).await;
+    }
+    let source = doubt.expect("every attempt that did not return left a doubt");
+    Err(TableError::CommitOutcomeUnknown { table: uri.into(), version, token: token.into(), source: Box::new(source) })
+}
+
+/// What kept a commit from being read back.
+fn storage_error(version: Version, error: TableError) -> StorageError {
+    match error {
+        TableError::Storage { source, .. } => *source,
+        TableError::Format { source, .. } => StorageError::Format(source),
+        other => StorageError::UnknownOutcome { version, what: other.to_string() },
     }
 }
 
