@@ -124,7 +124,7 @@ pub struct ReadSet {
     pub whole_table: bool,
     /// What was asked of the table; rows that match any of these were read.
     pub predicates: Vec<Predicate>,
-    /// Paths, as in the log, of files whose rows were read or rewritten.
+    /// Paths, as in the log, of files of which more was read than the rows that are taken out of them.
     pub files: BTreeSet<String>,
     /// Applications whose progress was looked up.
     pub app_ids: BTreeSet<String>,

@@ -318,8 +318,10 @@ fn progress_changed(mine: &Mine<'_>, winner: &Summary<'_>) -> Result<(), Why> {
 }
 
 /// Files of which both the attempt and the winner change the deletion vector and nothing else, by marking more rows.
+///
+/// Not those that the attempt has read beyond the rows it marks: what it wrote may depend on a row that is gone now.
 fn files_both_mark<'a>(mine: &Mine<'_>, winner: &Summary<'a>, base: &TableState) -> BTreeSet<&'a str> {
-    if mine.isolation == IsolationLevel::Serializable && mine.read.whole_table {
+    if mine.read.whole_table {
         return BTreeSet::new();
     }
     let marks_rows = |add: &Add| mine.adds.get(add.path.as_str()).is_some_and(|ours| ours.deletion_vector.is_some());
@@ -328,7 +330,10 @@ fn files_both_mark<'a>(mine: &Mine<'_>, winner: &Summary<'a>, base: &TableState)
         .adds
         .iter()
         .filter(|add| {
-            removed.contains(add.path.as_str()) && mine.removes.contains(add.path.as_str()) && marks_rows(add)
+            removed.contains(add.path.as_str())
+                && mine.removes.contains(add.path.as_str())
+                && marks_rows(add)
+                && !mine.read.files.contains(&add.path)
         })
         .filter(|add| {
             let before = base.files.find(&add.path).map_or(0, |file| file.deleted_rows());

@@ -10,7 +10,7 @@ use floe_storage::StorageError;
 use floe_storage::checkpoint_file::{read_checkpoint, sidecar_name};
 use floe_table_format::checkpoint::read_columns;
 use floe_table_format::checksum::VersionChecksum;
-use floe_table_format::path::commit_name;
+use floe_table_format::path::{LogFile, commit_name};
 use floe_table_format::replay::Replay;
 use floe_table_format::segment::{CheckpointKind, CommitFile, choose};
 use floe_table_format::{
@@ -57,6 +57,15 @@ pub(crate) async fn at(table: &Table, target: Option<Version>) -> Result<Arc<Tab
                 verify(table, &segment, &state).await?;
                 return Ok(Arc::new(state));
             }
+            // Compacted commits repeat what the commits say. Where they say it wrongly, the commits may do.
+            Err(error)
+                if matches!(error.format_error(), Some(FormatError::CorruptLog { .. }))
+                    && segment.commits.iter().any(|commit| commit.from != commit.to) =>
+            {
+                let compacted =
+                    |entry: &LogEntry| matches!(LogFile::parse(&entry.name), LogFile::CompactedCommits { .. });
+                listing.retain(|entry| !compacted(entry));
+            }
             Err(error) => match (error.format_error(), segment.checkpoint) {
                 (Some(broken @ FormatError::CorruptCheckpoint { .. }), Some(checkpoint)) => {
                     refusal.get_or_insert(broken.clone());
@@ -99,12 +108,10 @@ pub(crate) async fn commits_after(table: &Table, version: Version) -> Result<Vec
         for offset in 0..batch {
             wanted.push(Version::new(next.get().saturating_add(offset)).on(uri)?);
         }
-        let found: Vec<Option<Vec<Action>>> =
-            each(table, wanted, |table, version| async move { read_commit(&table, version).await }.boxed())
-                .try_collect()
-                .await?;
-        for actions in found {
-            match actions {
+        let mut found = each(table, wanted, |table, version| async move { read_commit(&table, version).await }.boxed());
+        while let Some(actions) = found.next().await {
+            match actions? {
+                // What was asked for beyond the first that is missing does not matter, nor whether it failed.
                 None => return Ok(commits),
                 Some(actions) => {
                     commits.push((next, actions));

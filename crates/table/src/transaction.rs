@@ -134,7 +134,8 @@ impl Transaction {
         self.read.whole_table = true;
     }
 
-    /// Registers that rows of a file were read; `path` as in [`FileView::path`].
+    /// Registers that rows of a file were read, other than to take just those rows out: another writer's change of the file
+    /// is a conflict then, whichever rows it is about. `path` as in [`FileView::path`].
     pub fn read_file(&mut self, path: &str) {
         self.read.files.insert(path.to_owned());
     }
@@ -210,7 +211,6 @@ impl Transaction {
     /// Takes rows out of the table: positions in the file at `path` (as in [`FileView::path`]), counted from 0 over all
     /// rows the file holds.
     pub fn delete_rows(&mut self, path: &str, rows: RowSet) {
-        self.read.files.insert(path.to_owned());
         match self.deleted.get_mut(path) {
             Some(known) => *known = known.union(&rows),
             None => drop(self.deleted.insert(path.to_owned(), rows)),
@@ -267,6 +267,9 @@ impl Transaction {
                 if let Some(beyond) = rows.max().filter(|max| *max >= total) {
                     let what = format!("row {beyond} is beyond the {total} rows of {path}");
                     return Err(self.table.refuse("delete rows", what));
+                }
+                if rows.is_subset(&gone) {
+                    continue;
                 }
                 let all = gone.union(&rows);
                 rows_removed += all.len() - gone.len();

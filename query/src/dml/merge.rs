@@ -64,7 +64,14 @@ pub async fn merge(
     check_clauses(&clauses, &columns)?;
     let operation = Operation::new("MERGE").with_parameter("predicate", shown(Some(&on)));
     let mut transaction = table.begin_at(&snapshot, operation)?;
-    transaction.read_predicate(read_of(&on, &clauses, &snapshot, target));
+    let read = read_of(&on, &clauses, &snapshot, target);
+    if clauses.iter().any(|clause| clause.kind.is_not_matched_by_target()) {
+        // A row is inserted because none matches, or none is left: a row that goes meanwhile may have been the match.
+        for file in snapshot.scan().with_predicate(read.clone()).plan()?.files {
+            transaction.read_file(&file.log_path);
+        }
+    }
+    transaction.read_predicate(read);
 
     let merge = Merge { target, columns: &columns, provider: &provider, clauses: &clauses };
     let plan = merge.plan(addressed_scan(&snapshot, target)?, source, on)?;

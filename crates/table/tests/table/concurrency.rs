@@ -51,6 +51,27 @@ async fn deletes_of_the_same_row_conflict() {
     assert_eq!(rows_now(&world).await.len(), 8);
 }
 
+/// What is written may depend on the row that the other writer took away, though both take out different rows.
+#[tokio::test]
+async fn a_change_that_read_the_file_conflicts_with_a_delete_of_another_row() {
+    for whole_table in [false, true] {
+        let world = World::with_names().await;
+        world.table.append(vec![range(0..10)]).await.expect("appended");
+        let other = world.other_handle().await;
+        let snapshot = world.table.snapshot().await.expect("loaded");
+        let first = delete_ids(&world.table, &snapshot, &[1]).await.expect("planned");
+        let mut counted = delete_ids(&other, &snapshot, &[3]).await.expect("planned");
+        match whole_table {
+            true => counted.read_whole_table(),
+            false => counted.read_file(snapshot.state().files.iter().next().expect("a file").path()),
+        }
+        counted.stage_rows(futures::stream::iter([Ok(names(&[(3, "one of ten")]))]).boxed()).await.expect("staged");
+        let _ = first.commit().await.expect("written").committed().expect("no conflict");
+        let _ = counted.commit().await.expect("an outcome").committed().expect_err("it is one of nine now");
+        assert_eq!(rows_now(&world).await.len(), 9);
+    }
+}
+
 #[tokio::test]
 async fn a_read_that_new_rows_would_have_changed_conflicts() {
     let world = World::with_names().await;
