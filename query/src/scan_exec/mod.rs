@@ -27,7 +27,7 @@ mod wire;
 
 use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -65,7 +65,7 @@ pub struct DeltaScanExec {
     /// deletion vector marks never changes.
     selections: Arc<OnceCell<build::Selections>>,
     /// What runs: one for all partitions, since they share a queue of files.
-    armed: Arc<OnceCell<Arc<dyn ExecutionPlan>>>,
+    armed: Arc<Mutex<Option<Arc<dyn ExecutionPlan>>>>,
 }
 
 impl DeltaScanExec {
@@ -109,29 +109,35 @@ impl DeltaScanExec {
 
     /// The plan that runs, with the deletion vectors of all files in place.
     async fn arm(&self, context: &TaskContext) -> Result<Arc<dyn ExecutionPlan>> {
-        let armed = self.armed.get_or_try_init(|| async {
-            let reader = build::Reader::new(self.store.location(), context.runtime_env())?;
-            let selections = self
-                .selections
-                .get_or_try_init(|| async {
-                    build::load_selections(&self.store, &self.spec, self.config()?, &reader).await
-                })
-                .await?;
-            self.armed_with(Some(selections), &reader)
-        });
-        armed.await.cloned()
+        let reader = build::Reader::new(self.store.location(), context.runtime_env())?;
+        let selections = self
+            .selections
+            .get_or_try_init(|| async {
+                build::load_selections(&self.store, &self.spec, self.config()?, &reader).await
+            })
+            .await?;
+        self.armed_once(Some(selections), &reader)
     }
 
     /// As [`DeltaScanExec::arm`], for a scan without deletion vectors.
     fn arm_now(&self, context: &TaskContext) -> Result<Arc<dyn ExecutionPlan>> {
-        if let Some(armed) = self.armed.get() {
-            return Ok(armed.clone());
+        self.armed_once(None, &build::Reader::new(self.store.location(), context.runtime_env())?)
+    }
+
+    /// The one plan of all partitions. It is made under a lock: with two of them, each having a queue of all files, every
+    /// row would come twice.
+    fn armed_once(
+        &self,
+        selections: Option<&build::Selections>,
+        reader: &build::Reader,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut armed = self.armed.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(plan) = armed.as_ref() {
+            return Ok(plan.clone());
         }
-        let reader = build::Reader::new(self.store.location(), context.runtime_env())?;
-        let armed = self.armed_with(None, &reader)?;
-        // Another partition may have been faster; all must share one plan, whichever it is.
-        let _ = self.armed.set(armed.clone());
-        Ok(self.armed.get().cloned().unwrap_or(armed))
+        let plan = self.armed_with(selections, reader)?;
+        *armed = Some(plan.clone());
+        Ok(plan)
     }
 
     fn armed_with(

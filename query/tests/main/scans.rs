@@ -1,7 +1,9 @@
 //! Reading: every row once, no deleted row, whatever shape the optimiser gives the scan.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use arrow::array::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
 use datafusion::logical_expr::{col, lit};
@@ -13,6 +15,7 @@ use floe_query::scan_exec::DeltaScanExec;
 use floe_table::{CreateTable, Table};
 use floe_table_format::StructType;
 use floe_testkit::{Batch, rows};
+use futures::{StreamExt, TryStreamExt};
 
 use crate::support::{create, explain, query, session, session_with, table_of};
 
@@ -344,4 +347,36 @@ async fn a_scan_counts_what_it_does() {
         leaf = child;
     }
     assert_eq!(leaf.metrics().and_then(|metrics| metrics.output_rows()), Some(2700));
+}
+
+/// All partitions take files from one queue. Two that start at the same moment must not make a queue each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn partitions_that_start_together_give_every_row_once() {
+    let table = table_of((0..4).map(|file| numbers(file * 10, file * 10 + 10)).collect()).await;
+    let context = session_with(&table, SessionConfig::new().with_target_partitions(2)).await;
+    let plan = context.sql("SELECT id FROM t").await.expect("it plans").create_physical_plan().await.expect("it plans");
+    for round in 0..500 {
+        let plan = plan.clone().reset_state().expect("a plan runs again");
+        let partitions = plan.properties().output_partitioning().partition_count();
+        assert!(partitions > 1, "one partition proves nothing");
+        let waiting = Arc::new(AtomicUsize::new(partitions));
+        let (counts, counted) = futures::channel::mpsc::unbounded();
+        for partition in 0..partitions {
+            let (plan, context, waiting, counts) = (plan.clone(), context.task_ctx(), waiting.clone(), counts.clone());
+            table.env().spawn(async move {
+                // Spinning, so that both are let go within nanoseconds of each other.
+                waiting.fetch_sub(1, Ordering::SeqCst);
+                while waiting.load(Ordering::SeqCst) > 0 {
+                    std::hint::spin_loop();
+                }
+                let stream = plan.execute(partition, context).expect("it starts");
+                let batches: Vec<RecordBatch> = stream.try_collect().await.expect("it reads");
+                let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+                counts.unbounded_send(rows).expect("the test is waiting");
+            });
+        }
+        drop(counts);
+        let counts: Vec<usize> = counted.collect().await;
+        assert_eq!((counts.len(), counts.iter().sum::<usize>()), (partitions, 40), "round {round}: {counts:?}");
+    }
 }
