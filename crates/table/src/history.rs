@@ -27,7 +27,7 @@ impl Table {
     /// The table at a version or a point in time.
     ///
     /// # Errors
-    /// `VersionNotFound` or `TimestampOutOfRange` inside [`TableError::Format`], or whatever reading the log meets.
+    /// `VersionNotFound` or `TimestampOutOfRange` inside [`crate::TableError::Format`], or whatever reading the log meets.
     pub async fn at(&self, spec: VersionSpec) -> Result<Arc<Snapshot>> {
         let version = match spec {
             VersionSpec::Latest => return self.snapshot().await,

@@ -73,7 +73,7 @@ impl Table {
     /// ```
     ///
     /// # Errors
-    /// [`TableError::Format`] with `NotATable` where there is no log; whatever reading the log meets.
+    /// [`crate::TableError::Format`] with `NotATable` where there is no log; whatever reading the log meets.
     pub async fn open(uri: impl Into<String>) -> Result<Table> {
         Table::builder(uri).open().await
     }

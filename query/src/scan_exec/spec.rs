@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mapping::FileColumnsAdapterFactory;
 
-/// The column that tells which file a row lies in: an address of [`FileId`], see [`file_id`].
+/// The column that tells which file a row lies in: a packed `FileId` of the snapshot.
 pub const FILE_COLUMN: &str = "_floe_file";
 
 /// The column that tells at which position of its file a row lies, counted over all rows the file holds.
