@@ -105,6 +105,8 @@ pub(super) fn evaluate(chunk: &FileChunk, names: ColumnNames<'_>, predicate: &Pr
                 bounds.masks(may_true, may_false)
             }
         },
+        // Nothing is in an empty list, not even maybe: null is not.
+        Predicate::In { values, .. } if values.is_empty() => Masks::always(rows, false),
         Predicate::In { column: path, values } => match column(path)? {
             None => Masks::anything(rows),
             Some(bounds) => {

@@ -526,6 +526,9 @@ fn files_that_cannot_match_are_dropped() {
     };
     assert_eq!(kept(&files, listed(5..9)), [0]);
     assert_eq!(kept(&files, listed(10..99)), [1]);
+    // No value, and not null either, is in an empty list.
+    assert_eq!(kept(&files, listed(0..0)), [0usize; 0]);
+    assert_eq!(kept(&files, Predicate::Not(Box::new(listed(0..0)))), [0, 1, 2]);
     assert_eq!(kept(&files, Predicate::Not(Box::new(long(CompareOp::LtEq, 5)))), [1]);
     assert_eq!(kept(&files, Predicate::eq("p_text", Scalar::String("q".into()))), [0usize; 0]);
     assert_eq!(kept(&files, Predicate::Unknown), [0, 1, 2]);
