@@ -126,6 +126,8 @@ pub struct ReadSet {
     pub predicates: Vec<Predicate>,
     /// Paths, as in the log, of files of which more was read than the rows that are taken out of them.
     pub files: BTreeSet<String>,
+    /// Rows that were looked for by their primary key; none if the change relies on no keys.
+    pub keys: Option<KeyRead>,
     /// Applications whose progress was looked up.
     pub app_ids: BTreeSet<String>,
     /// How strict to be.
@@ -135,6 +137,20 @@ pub struct ReadSet {
 impl ReadSet {
     /// Whether no rows were read.
     pub fn is_empty(&self) -> bool {
-        !self.whole_table && self.predicates.is_empty() && self.files.is_empty()
+        !self.whole_table && self.predicates.is_empty() && self.files.is_empty() && self.keys.is_none()
     }
+}
+
+/// What a change of a table with a primary key relied on: that it knows where the rows of its keys are.
+///
+/// Where a commit in between brings, takes or moves such rows, the change does not fail: the keys are looked up again,
+/// see [`Redo::look_up_keys`](crate::conflict::Redo::look_up_keys).
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeyRead {
+    /// What all of the keys satisfy: files that surely hold no such row hold none of the keys.
+    pub predicate: Predicate,
+    /// Files, as in the log, in which rows of the keys were found, live or not.
+    pub found_in: BTreeSet<String>,
+    /// Files, as in the log, of which rows are taken out that their keys find again, should the file be rewritten.
+    pub movable: BTreeSet<String>,
 }

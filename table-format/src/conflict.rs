@@ -16,8 +16,12 @@
 //! Row ids (K8) and in-commit timestamps (K9) need no verdict: [`assemble`](crate::commit::assemble) makes them anew on
 //! each base. A commit that carries the attempt's own token (K10) is the attempt: the caller looks for it first.
 //!
+//! A change that knows its rows by primary key ([`KeyRead`]) does not fail where a winner brings, takes or moves rows of these
+//! keys: it looks the keys up again, [`Redo::look_up_keys`]. So two writers of different rows both win, and an update wins
+//! over a compaction of its file.
+//!
 //! Files are compared by path, never by path and deletion vector (K7): two changes of one file's deletion vector are two
-//! changes of one file. Where both only mark rows, the rows may still differ: [`Redo::UnionDeletionVectors`].
+//! changes of one file. Where both only mark rows, the rows may still differ: [`Redo::union_vectors`].
 //!
 //! Rewrites that keep the rows (`dataChange = false`) are no appends and take nothing from who only read: the rows are
 //! the same before and after.
@@ -30,7 +34,7 @@ mod tests;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::action::{Action, Add, CommitInfo, Metadata, Protocol, Remove};
-use crate::change::{ChangeSet, IsolationLevel, ReadSet};
+use crate::change::{ChangeSet, IsolationLevel, KeyRead, ReadSet};
 use crate::feature::{self, Feature};
 use crate::predicate::Truth;
 use crate::prune::{ColumnNames, truth_of_adds};
@@ -64,24 +68,32 @@ pub struct Winner {
 pub enum Verdict {
     /// Nothing it relied on has changed: assemble it again on the new base.
     Clear,
-    /// One step has to be repeated on the new base; everything else stands.
+    /// Single steps have to be repeated on the new base; everything else stands.
     Redo(Redo),
     /// It no longer holds.
     Conflict(Why),
 }
 
-/// The step to repeat.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Redo {
-    /// Winners marked rows as deleted in files in which this change marks rows too, and nobody did more to those files.
+/// The steps to repeat; what they are not about stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Redo {
+    /// Files, as in the log, in which winners marked rows as deleted and this change marks rows too, while nobody did more
+    /// to them.
     ///
-    /// For each file: if the winners' vector still holds every row of the vector the change started from, and no row
-    /// that the change itself marks, the change goes on with the union of both, removing the winners' entry. Otherwise
-    /// it is a conflict, [`Rule::ConcurrentDeleteDelete`].
-    UnionDeletionVectors {
-        /// The files, as in the log.
-        paths: BTreeSet<String>,
-    },
+    /// For each: if the winners' vector still holds every row of the vector the change started from, and no row that the
+    /// change itself marks, the change goes on with the union of both, removing the winners' entry. Otherwise it is a
+    /// conflict, [`Rule::ConcurrentDeleteDelete`].
+    pub union_vectors: BTreeSet<String>,
+    /// Files, as in the log, by which winners may have brought, taken or moved rows of the change's keys.
+    ///
+    /// The keys are looked up in the files that are new; rows found before count as far as their files are still live.
+    pub look_up_keys: BTreeSet<String>,
+}
+
+impl Redo {
+    fn is_empty(&self) -> bool {
+        self.union_vectors.is_empty() && self.look_up_keys.is_empty()
+    }
 }
 
 /// Why an attempt no longer holds.
@@ -132,13 +144,13 @@ impl std::fmt::Display for Rule {
 pub fn decide(attempt: &Attempt<'_>, winners: &[Winner], base: &TableState) -> Verdict {
     let mut known = Known { protocol: &base.protocol, metadata: &base.metadata };
     let mine = Mine::of(attempt);
-    let mut unions = BTreeSet::new();
+    let mut redo = Redo::default();
     for winner in winners {
-        if let Err(why) = check(&mine, &Summary::of(winner), &mut known, base, &mut unions) {
+        if let Err(why) = check(&mine, &Summary::of(winner), &mut known, base, &mut redo) {
             return Verdict::Conflict(why);
         }
     }
-    if unions.is_empty() { Verdict::Clear } else { Verdict::Redo(Redo::UnionDeletionVectors { paths: unions }) }
+    if redo.is_empty() { Verdict::Clear } else { Verdict::Redo(redo) }
 }
 
 /// An attempt, with its files by path.
@@ -231,7 +243,7 @@ fn check<'a>(
     winner: &Summary<'a>,
     known: &mut Known<'a>,
     base: &TableState,
-    unions: &mut BTreeSet<String>,
+    redo: &mut Redo,
 ) -> Result<(), Why> {
     protocol_changed(mine, winner, known)?;
     metadata_changed(mine, winner, known)?;
@@ -239,8 +251,34 @@ fn check<'a>(
     let both_mark = files_both_mark(mine, winner, base);
     rows_added(mine, winner, base, &both_mark)?;
     files_removed(mine, winner, &both_mark)?;
-    unions.extend(both_mark.into_iter().map(str::to_owned));
+    if let Some(keys) = &mine.read.keys {
+        redo.look_up_keys.extend(files_with_keys(keys, winner, base).map(str::to_owned));
+    }
+    redo.union_vectors.extend(both_mark.into_iter().map(str::to_owned));
     Ok(())
+}
+
+/// Files by which a winner may have brought, taken or moved rows of these keys.
+fn files_with_keys<'a>(keys: &KeyRead, winner: &Summary<'a>, base: &TableState) -> impl Iterator<Item = &'a str> {
+    let touched = |path: &str| keys.found_in.contains(path);
+    // New rows, or rows that come back. A vector that only grows matters where rows were found, and its remove says that.
+    let brings = |add: &Add| {
+        let known = base.files.find(&add.path);
+        let marked = add.deletion_vector.as_ref().and_then(|dv| u64::try_from(dv.cardinality).ok()).unwrap_or(0);
+        add.data_change && known.is_none_or(|known| marked < known.deleted_rows())
+    };
+    let brought: Vec<&Add> = winner.adds.iter().copied().filter(|add| brings(add)).collect();
+    let truths = truth_of_adds(&brought, ColumnNames::of(base), &keys.predicate);
+    let truths = truths.unwrap_or_else(|_| vec![Truth::Unknown; brought.len()]);
+    let brought =
+        brought.into_iter().zip(truths).filter(|(_, truth)| *truth != Truth::No).map(|(add, _)| add.path.as_str());
+    let taken = winner.removes.iter().filter(|r| touched(&r.path) || moves(keys, r)).map(|r| r.path.as_str());
+    brought.chain(taken).collect::<Vec<_>>().into_iter()
+}
+
+/// Whether a file was rewritten whose rows can be found again by their keys.
+fn moves(keys: &KeyRead, remove: &Remove) -> bool {
+    !remove.data_change && keys.movable.contains(&remove.path)
 }
 
 /// K1.
@@ -388,7 +426,14 @@ fn rows_added(mine: &Mine<'_>, winner: &Summary<'_>, base: &TableState, both_mar
 /// K6 and K7. A file that is removed here has been read here too: K7 says more of it.
 fn files_removed(mine: &Mine<'_>, winner: &Summary<'_>, both_mark: &BTreeSet<&str>) -> Result<(), Why> {
     let removes = || winner.removes.iter().filter(|r| !both_mark.contains(r.path.as_str()));
-    if let Some(remove) = removes().find(|r| mine.removes.contains(r.path.as_str())) {
+    // Rows that were found by key are looked for again.
+    let found_again = |r: &Remove| {
+        mine.read
+            .keys
+            .as_ref()
+            .is_some_and(|keys| keys.found_in.contains(&r.path) && !keys.movable.contains(&r.path) || moves(keys, r))
+    };
+    if let Some(remove) = removes().find(|r| mine.removes.contains(r.path.as_str()) && !found_again(r)) {
         return winner.conflict(Rule::ConcurrentDeleteDelete, Some(&remove.path));
     }
     let read = mine.read;

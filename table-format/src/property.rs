@@ -81,6 +81,20 @@ pub mod name {
     pub const SET_TRANSACTION_RETENTION: &str = "delta.setTransactionRetentionDuration";
     /// Bytes that compaction aims at for a file.
     pub const TARGET_FILE_SIZE: &str = "delta.targetFileSize";
+    /// The columns of the primary key, as a JSON list of names.
+    pub const PRIMARY_KEY: &str = "floe.primaryKey";
+    /// How a row and an older one of its key become one.
+    pub const MERGE_MODE: &str = "floe.mergeMode";
+    /// Columns by which the later of two rows of a key is told.
+    pub const ORDERING_FIELDS: &str = "floe.orderingFields";
+    /// The column that says whether a row deletes its key.
+    pub const DELETE_MARKER: &str = "floe.deleteMarker";
+    /// What an upsert does where another writer has left a key with several rows.
+    pub const DUPLICATE_KEYS: &str = "floe.duplicateKeys";
+    /// Whether a record index is kept.
+    pub const RECORD_INDEX: &str = "floe.recordIndex";
+    /// Whether writers compact after their commits.
+    pub const AUTO_COMPACT: &str = "floe.autoCompact";
 }
 
 /// The properties of a table that Floe acts on, with the value that holds where the table does not set one.
@@ -129,6 +143,42 @@ pub struct TableProperties {
     pub isolation_level: IsolationLevel,
     /// CHECK constraints: name and SQL, by name.
     pub constraints: Vec<(String, String)>,
+    /// The columns of the primary key, in order; empty for a table without one.
+    pub primary_key: Vec<String>,
+    /// How a row and an older one of its key become one.
+    pub merge_mode: MergeMode,
+    /// Columns by which the later of two rows of a key is told, the first first; empty if the later written is.
+    pub ordering_fields: Vec<String>,
+    /// The boolean column that says whether a row deletes its key.
+    pub delete_marker: Option<String>,
+    /// What an upsert does where another writer has left a key with several rows.
+    pub duplicate_keys: DuplicateKeys,
+    /// Whether a record index is kept for a table with a primary key.
+    pub record_index: bool,
+    /// Whether writers compact after their commits.
+    pub auto_compact: bool,
+}
+
+/// How an upserted row and the row that its key has already become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MergeMode {
+    /// The new row takes the place of the old.
+    #[default]
+    Overwrite,
+    /// Columns that the new rows lack keep the values of the old row.
+    Partial,
+    /// The old row stays.
+    FirstRow,
+}
+
+/// What an upsert does with a key that has several live rows, which only a writer without the key can have made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DuplicateKeys {
+    /// It fails and names the key.
+    #[default]
+    Fail,
+    /// It keeps the latest by the ordering fields, as if the others had been replaced by it.
+    Latest,
 }
 
 /// Which checkpoints a writer makes.
@@ -167,6 +217,13 @@ impl Default for TableProperties {
             write_stats_as_struct: true,
             isolation_level: IsolationLevel::WriteSerializable,
             constraints: Vec::new(),
+            primary_key: Vec::new(),
+            merge_mode: MergeMode::Overwrite,
+            ordering_fields: Vec::new(),
+            delete_marker: None,
+            duplicate_keys: DuplicateKeys::Fail,
+            record_index: true,
+            auto_compact: false,
         }
     }
 }
@@ -239,6 +296,13 @@ impl TableProperties {
                 .get(name::ISOLATION_LEVEL, value::isolation_level)?
                 .unwrap_or(default.isolation_level),
             constraints: constraints(configuration),
+            primary_key: read.get(name::PRIMARY_KEY, value::column_names)?.unwrap_or_default(),
+            merge_mode: read.get(name::MERGE_MODE, value::merge_mode)?.unwrap_or_default(),
+            ordering_fields: read.get(name::ORDERING_FIELDS, value::column_names)?.unwrap_or_default(),
+            delete_marker: read.get(name::DELETE_MARKER, value::column_name)?,
+            duplicate_keys: read.get(name::DUPLICATE_KEYS, value::duplicate_keys)?.unwrap_or_default(),
+            record_index: read.get(name::RECORD_INDEX, value::boolean)?.unwrap_or(default.record_index),
+            auto_compact: read.get(name::AUTO_COMPACT, value::boolean)?.unwrap_or(default.auto_compact),
         })
     }
 }

@@ -1,8 +1,12 @@
 //! Where work is done, and where it is waited for.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
+
+/// How long the process waits for its threads when it ends.
+const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Two runtimes, because one that computes on all its threads hears no signals meanwhile: Ctrl-C would wait for the
 /// longest step of the query that it should end.
@@ -27,9 +31,10 @@ impl Runtimes {
         Ok(Self { work, waiting })
     }
 
-    /// Ends without waiting for statements that were given up.
+    /// Ends the threads before the process does: what runs while a process takes itself down may find parts of it gone.
+    /// Statements that were given up are waited for a moment only.
     pub(crate) fn leave(self) {
-        self.work.shutdown_background();
+        self.work.shutdown_timeout(LEAVE_WITHIN);
         self.waiting.shutdown_background();
     }
 }

@@ -16,6 +16,7 @@ use parquet::arrow::{ArrowWriter, ParquetRecordBatchStreamBuilder, ProjectionMas
 use parquet::basic::{Compression, Type as PhysicalType, ZstdLevel};
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::statistics::Statistics;
 use parquet::schema::types::{ColumnPath, SchemaDescriptor};
 use serde::{Deserialize, Serialize};
 
@@ -311,15 +312,44 @@ pub struct ReadOptions<'a> {
     projection: Option<Vec<String>>,
     size: Option<u64>,
     deleted: Option<&'a RowSet>,
+    only: Option<&'a RowSet>,
+    bounds: Vec<ColumnBounds>,
     row_numbers: bool,
     batch_rows: usize,
+}
+
+/// What is wanted of a column, to leave out row groups whose statistics say that they hold nothing of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnBounds {
+    /// The column, by the name it has in the file.
+    pub column: String,
+    /// The values wanted.
+    pub values: ValueRange,
+}
+
+/// Values from a smallest to a largest one, both included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ValueRange {
+    /// Integers; days and microseconds likewise.
+    Long(i64, i64),
+    /// Text and binary, by bytes.
+    Bytes(Vec<u8>, Vec<u8>),
 }
 
 impl<'a> ReadOptions<'a> {
     /// All columns of `schema`, which has physical names and, under column mapping, field ids as `PARQUET:field_id`
     /// metadata. Columns that the file lacks are null.
     pub fn new(schema: SchemaRef) -> Self {
-        ReadOptions { schema, projection: None, size: None, deleted: None, row_numbers: false, batch_rows: 8192 }
+        ReadOptions {
+            schema,
+            projection: None,
+            size: None,
+            deleted: None,
+            only: None,
+            bounds: Vec::new(),
+            row_numbers: false,
+            batch_rows: 8192,
+        }
     }
 
     /// Only these columns of the schema, in this order.
@@ -337,6 +367,19 @@ impl<'a> ReadOptions<'a> {
     /// Without these rows, which are counted from 0 at the start of the file.
     pub fn with_deleted(mut self, rows: &'a RowSet) -> Self {
         self.deleted = Some(rows);
+        self
+    }
+
+    /// Only these rows, which are counted from 0 at the start of the file; of the file only the pages that hold them are
+    /// read, where it has a page index.
+    pub fn with_only(mut self, rows: &'a RowSet) -> Self {
+        self.only = Some(rows);
+        self
+    }
+
+    /// Leaves out row groups that surely hold no row within all of these bounds. Other rows may come all the same.
+    pub fn with_bounds(mut self, bounds: Vec<ColumnBounds>) -> Self {
+        self.bounds = bounds;
         self
     }
 
@@ -369,7 +412,10 @@ pub async fn read_data_file(
 
     let row_number = Arc::new(Field::new(ROW_NUMBER_COLUMN, DataType::Int64, false).with_extension_type(RowNumber));
     let mut reading = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let metadata = source.metadata(&reading).await?;
+    let mut metadata = source.metadata(&reading).await?;
+    if options.only.is_some() {
+        metadata = source.with_page_index(metadata).await?;
+    }
     let corrupt = |error| source.error(error);
     let plain = ArrowReaderMetadata::try_new(metadata.clone(), reading.clone()).map_err(corrupt)?;
     if let Some(schema) = better_types(plain.schema(), plain.parquet_schema(), &wanted) {
@@ -386,8 +432,25 @@ pub async fn read_data_file(
     let mut builder = ParquetRecordBatchStreamBuilder::new_with_metadata(source.clone(), reader)
         .with_projection(mask)
         .with_batch_size(options.batch_rows);
-    if let Some(deleted) = options.deleted.filter(|deleted| !deleted.is_empty()) {
-        builder = builder.with_row_selection(kept_rows(relative, &metadata, deleted)?);
+    if let Some(only) = options.only {
+        let kept = match options.deleted {
+            Some(deleted) => &only.difference(deleted),
+            None => only,
+        };
+        let (groups, selection) = chosen_rows(relative, &metadata, kept)?;
+        builder = builder.with_row_groups(groups).with_row_selection(selection);
+    } else {
+        if !options.bounds.is_empty() {
+            let groups: Vec<usize> = (0..metadata.num_row_groups())
+                .filter(|group| options.bounds.iter().all(|bounds| may_hold(&metadata, *group, bounds)))
+                .collect();
+            if options.deleted.is_none() && groups.len() < metadata.num_row_groups() {
+                builder = builder.with_row_groups(groups);
+            }
+        }
+        if let Some(deleted) = options.deleted.filter(|deleted| !deleted.is_empty()) {
+            builder = builder.with_row_selection(kept_rows(relative, &metadata, deleted)?);
+        }
     }
     let stream = builder.build().map_err(|error| source.error(error))?;
 
@@ -474,6 +537,52 @@ fn kept_rows(path: &str, metadata: &ParquetMetaData, deleted: &RowSet) -> Result
         kept.push(next as usize..rows as usize);
     }
     Ok(RowSelection::from_consecutive_ranges(kept.into_iter(), rows as usize))
+}
+
+/// The row groups that hold some of these rows, and the rows among all rows of those groups.
+fn chosen_rows(path: &str, metadata: &ParquetMetaData, rows: &RowSet) -> Result<(Vec<usize>, RowSelection)> {
+    let total = metadata.file_metadata().num_rows() as u64;
+    if let Some(beyond) = rows.max().filter(|last| *last >= total) {
+        return Err(StorageError::corrupt_file(path, format!("row {beyond} is wanted of its {total} rows")));
+    }
+    let (mut groups, mut ranges) = (Vec::new(), Vec::new());
+    let (mut start, mut chosen_before) = (0u64, 0u64);
+    let mut rows = rows.iter().peekable();
+    for (number, group) in metadata.row_groups().iter().enumerate() {
+        let end = start + group.num_rows() as u64;
+        if rows.peek().is_some_and(|row| *row < end) {
+            groups.push(number);
+            while let Some(row) = rows.next_if(|row| *row < end) {
+                let at = (row - start + chosen_before) as usize;
+                ranges.push(at..at + 1);
+            }
+            chosen_before += end - start;
+        }
+        start = end;
+    }
+    Ok((groups, RowSelection::from_consecutive_ranges(ranges.into_iter(), chosen_before as usize)))
+}
+
+/// Whether a row group may hold a value within the bounds: it may unless its statistics prove that it does not.
+fn may_hold(metadata: &ParquetMetaData, group: usize, bounds: &ColumnBounds) -> bool {
+    let columns = metadata.row_group(group).columns();
+    let Some(column) = columns.iter().find(|column| column.column_path().parts() == [bounds.column.as_str()]) else {
+        return true;
+    };
+    match (column.statistics(), &bounds.values) {
+        (Some(Statistics::Int64(found)), ValueRange::Long(first, last)) => {
+            found.max_opt().is_none_or(|max| max >= first) && found.min_opt().is_none_or(|min| min <= last)
+        }
+        (Some(Statistics::Int32(found)), ValueRange::Long(first, last)) => {
+            found.max_opt().is_none_or(|max| i64::from(*max) >= *first)
+                && found.min_opt().is_none_or(|min| i64::from(*min) <= *last)
+        }
+        (Some(Statistics::ByteArray(found)), ValueRange::Bytes(first, last)) => {
+            found.max_opt().is_none_or(|max| max.data() >= first.as_slice())
+                && found.min_opt().is_none_or(|min| min.data() <= last.as_slice())
+        }
+        _ => true,
+    }
 }
 
 fn as_wanted(batch: &RecordBatch, wanted: &SchemaRef, row_number: Option<&FieldRef>) -> Result<RecordBatch, String> {

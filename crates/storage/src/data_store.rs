@@ -14,6 +14,7 @@ use crate::access::Access;
 use crate::env::Env;
 use crate::error::{Result, StorageError};
 use crate::location::Location;
+use crate::upload::Upload;
 
 /// The folder of the log below the table's root.
 pub(crate) const LOG_DIRECTORY: &str = "_delta_log";
@@ -73,6 +74,52 @@ impl DataStore {
     pub async fn get_range(&self, relative: &str, range: Range<u64>) -> Result<Bytes> {
         let path = self.location().absolute(relative)?;
         self.access.get_range(&path, range).await
+    }
+
+    /// Reads several ranges of a file, in order; neighbouring ones in one request. Exactly those bytes or an error.
+    ///
+    /// # Errors
+    /// As [`DataStore::get`].
+    pub async fn get_ranges(&self, relative: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let path = self.location().absolute(relative)?;
+        self.access.get_ranges(&path, ranges).await
+    }
+
+    /// Reads the last `length` bytes of a file of `size` bytes, or all of a smaller one.
+    ///
+    /// # Errors
+    /// As [`DataStore::get`].
+    pub async fn get_tail(&self, relative: &str, size: u64, length: u64) -> Result<Bytes> {
+        self.get_range(relative, size.saturating_sub(length)..size).await
+    }
+
+    /// Starts a file that is written front to back, however large: it appears whole when it is finished.
+    ///
+    /// # Errors
+    /// [`StorageError::InvalidLocation`] for a path that leaves the root.
+    pub fn upload(&self, relative: &str) -> Result<FileUpload> {
+        let path = self.location().absolute(relative)?;
+        Ok(FileUpload { upload: Upload::new(self.access.clone(), path) })
+    }
+
+    /// The files of a folder below the root, and of the folders in it, in no particular order.
+    ///
+    /// # Errors
+    /// The failures of the store. A folder that is not there has no files.
+    pub async fn list_folder(&self, relative: &str) -> Result<Vec<ListedFile>> {
+        let location = self.location().clone();
+        let folder = location.absolute(relative)?;
+        let listing = self.access.each_within("list", &folder, location.store.list(Some(&folder)));
+        let found: Vec<Result<ObjectMeta>> = listing.collect().await;
+        let mut files = Vec::with_capacity(found.len());
+        for entry in found {
+            match entry {
+                Ok(meta) => files.extend(location.relative(&meta.location).map(|path| listed(path, &meta))),
+                Err(StorageError::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(files)
     }
 
     /// A file's size in bytes and when it was written.
@@ -140,6 +187,30 @@ impl DataStore {
                 futures::future::ready(found)
             })
             .boxed()
+    }
+}
+
+/// A file on its way into the store, front to back. Dropped before it is finished, it leaves nothing under its name.
+#[derive(Debug)]
+pub struct FileUpload {
+    upload: Upload,
+}
+
+impl FileUpload {
+    /// Takes in the next bytes. Waits while too much is on its way.
+    ///
+    /// # Errors
+    /// The failures of the store; there is no file then.
+    pub async fn push(&mut self, bytes: Bytes) -> Result<()> {
+        self.upload.push(bytes).await
+    }
+
+    /// Completes the file and returns its size in bytes.
+    ///
+    /// # Errors
+    /// The failures of the store; there is no file then.
+    pub async fn finish(self) -> Result<u64> {
+        self.upload.finish().await
     }
 }
 

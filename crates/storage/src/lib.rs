@@ -36,13 +36,14 @@ pub mod location;
 pub mod counting;
 
 mod access;
+mod upload;
+
 pub mod data_store;
 pub mod log_store;
 
 pub mod conform;
 pub mod data_file;
 mod parquet_source;
-mod upload;
 
 pub mod checkpoint_file;
 pub mod deletion_vectors;
@@ -52,9 +53,10 @@ pub mod doctor;
 
 pub use counting::{CountingStore, RequestCounts};
 pub use data_file::{
-    DataFileWriter, FileCompression, ROW_NUMBER_COLUMN, ReadOptions, WriterSettings, WrittenFile, read_data_file,
+    ColumnBounds, DataFileWriter, FileCompression, ROW_NUMBER_COLUMN, ReadOptions, ValueRange, WriterSettings,
+    WrittenFile, read_data_file,
 };
-pub use data_store::DataStore;
+pub use data_store::{DataStore, FileUpload};
 pub use env::{Env, Environment};
 pub use error::{Result, StorageError};
 pub use local::LocalStore;

@@ -18,7 +18,7 @@ use object_store::path::Path;
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStream};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
 use crate::access::Access;
 use crate::error::{Result, StorageError};
@@ -63,6 +63,21 @@ impl ParquetSource {
             Ok(metadata) => metadata.map_err(|error| self.error(error)),
             Err(panic) => Err(self.panicked(&*panic)),
         }
+    }
+
+    /// The footer with the places of its pages, if the file has a page index.
+    pub(crate) async fn with_page_index(&mut self, metadata: Arc<ParquetMetaData>) -> Result<Arc<ParquetMetaData>> {
+        let metadata = Arc::unwrap_or_clone(metadata);
+        let mut reader = ParquetMetaDataReader::new_with_metadata(metadata)
+            .with_column_index_policy(PageIndexPolicy::Skip)
+            .with_offset_index_policy(PageIndexPolicy::Optional);
+        let mut source = self.clone();
+        match AssertUnwindSafe(reader.load_page_index(&mut source)).catch_unwind().await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(self.error(error)),
+            Err(panic) => return Err(self.panicked(&*panic)),
+        }
+        reader.finish().map(Arc::new).map_err(|error| self.error(error))
     }
 
     async fn footer(&mut self, options: Option<&ArrowReaderOptions>) -> Result<ParquetMetaData> {

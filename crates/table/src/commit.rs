@@ -10,14 +10,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use floe_storage::{PutOutcome, StorageError, doctor};
 use floe_table_format::commit::{AssembledCommit, Stamp, assemble, token_of};
-use floe_table_format::conflict::{Attempt, Redo, Winner, decide};
+use floe_table_format::conflict::{Attempt, Winner, decide};
 use floe_table_format::{Action, TableState, Verdict, Version, Why};
 
 use crate::checkpoint;
 use crate::error::{OnTable, Result, TableError};
 use crate::load;
+use crate::locate::LookupReport;
 use crate::table::Table;
-use crate::transaction::{Prepared, Transaction};
+use crate::transaction::{Preparation, Prepared, Transaction};
 
 /// How many versions a commit tries before it gives up.
 const ATTEMPTS_MAX: u32 = 200;
@@ -77,6 +78,10 @@ pub struct CommitReport {
     pub rows_added: u64,
     /// Rows of older files that are no longer part of the table.
     pub rows_removed: u64,
+    /// How many of those are of primary keys that were deleted, with no new row in their place.
+    pub rows_deleted_by_key: u64,
+    /// How primary keys were looked up, in a table that has them.
+    pub lookup: LookupReport,
 }
 
 impl Transaction {
@@ -86,12 +91,30 @@ impl Transaction {
     /// [`crate::TableError::CommitOutcomeUnknown`] if the store did not tell what became of it, [`crate::TableError::TooManyAttempts`], a rule
     /// of the protocol, storage.
     pub async fn commit(self) -> Result<CommitOutcome> {
-        commit(self).await
+        match commit(self, true).await? {
+            Attempted::Outcome(outcome) => Ok(outcome),
+            Attempted::Nothing(_) => unreachable!("commits without changes are allowed here"),
+        }
     }
 }
 
-fn report(prepared: &Prepared, version: Version, token: String, attempts: u32) -> CommitReport {
-    let Prepared { change, rows_added, rows_removed } = prepared;
+/// What became of an attempt to commit what may be nothing.
+pub(crate) enum Attempted {
+    Outcome(CommitOutcome),
+    /// There is nothing to change: no version was made.
+    Nothing(Box<Transaction>),
+}
+
+/// Commits, unless settling the keys left nothing to change.
+///
+/// # Errors
+/// As [`Transaction::commit`].
+pub(crate) async fn commit_if_changed(transaction: Transaction) -> Result<Attempted> {
+    commit(transaction, false).await
+}
+
+fn report(prepared: &Prepared, version: Version, token: String, attempts: u32, lookup: LookupReport) -> CommitReport {
+    let Prepared { change, rows_added, rows_removed, rows_deleted_by_key } = prepared;
     CommitReport {
         version,
         token,
@@ -100,6 +123,8 @@ fn report(prepared: &Prepared, version: Version, token: String, attempts: u32) -
         files_removed: change.removes.len() as u64,
         rows_added: *rows_added,
         rows_removed: *rows_removed,
+        rows_deleted_by_key: *rows_deleted_by_key,
+        lookup,
     }
 }
 
@@ -109,23 +134,34 @@ enum Put {
 }
 
 /// Commits a transaction: the loop of the module's description.
-async fn commit(mut transaction: Transaction) -> Result<CommitOutcome> {
+async fn commit(mut transaction: Transaction, allow_empty: bool) -> Result<Attempted> {
     let table = transaction.table().clone();
     let uri = table.uri().to_owned();
     let env = &table.0.env;
     let token = env.uuid().to_string();
     doctor::require_conditional_put(&table.0.location, &table.0.env).await.on(&uri)?;
     let mut base: Option<Arc<TableState>> = transaction.base().cloned();
-    let mut prepared: Prepared = transaction.prepare(base.as_ref()).await?;
+    let conflicted = |transaction, why| {
+        Ok(Attempted::Outcome(CommitOutcome::Conflicted { transaction: Box::new(transaction), why }))
+    };
+    let mut prepared: Box<Prepared> = match transaction.prepare(base.as_ref()).await? {
+        Preparation::Ready(prepared) => prepared,
+        Preparation::Stale(why) => return conflicted(transaction, why),
+    };
     for attempt in 1..=ATTEMPTS_MAX {
+        if !allow_empty && prepared.change.is_empty() {
+            return Ok(Attempted::Nothing(Box::new(transaction)));
+        }
         let stamp = Stamp { token: token.clone(), now: env.now() };
         let assembled = assemble(&prepared.change, transaction.read_set(), base.as_deref(), stamp).on(&uri)?;
         let version = assembled.version;
         match put_settled(&table, &assembled, &token).await? {
             Put::Ours => {
-                let report = report(&prepared, version, token, attempt);
-                finish(&table, base.as_deref(), assembled, &report.token).await;
-                return Ok(CommitOutcome::Committed(report));
+                let report = report(&prepared, version, token, attempt, transaction.lookup_report());
+                if let Some(state) = finish(&table, base.as_deref(), assembled, &report.token).await {
+                    transaction.hand_over_keys(&state).await;
+                }
+                return Ok(Attempted::Outcome(CommitOutcome::Committed(report)));
             }
             Put::Taken => {}
         }
@@ -148,16 +184,18 @@ async fn commit(mut transaction: Transaction) -> Result<CommitOutcome> {
         table.remember_own(&rebased);
         match verdict {
             Verdict::Clear => {}
-            Verdict::Redo(Redo::UnionDeletionVectors { .. }) => {
-                // The rows marked by the winner stay marked: mark ours on top, if none of them is marked already.
-                match transaction.first_row_gone(&rebased).await? {
-                    None => prepared = transaction.prepare(Some(&rebased)).await?,
-                    Some(why) => return Ok(CommitOutcome::Conflicted { transaction: Box::new(transaction), why }),
+            Verdict::Redo(redo) => {
+                // Rows marked by winners stay marked: ours are marked on top, if none of them is marked already. Keys are
+                // looked up again in the files that are new.
+                if let Some(why) = transaction.rebase(&rebased, &redo, &winners_seen).await? {
+                    return conflicted(transaction, why);
+                }
+                match transaction.prepare(Some(&rebased)).await? {
+                    Preparation::Ready(again) => prepared = again,
+                    Preparation::Stale(why) => return conflicted(transaction, why),
                 }
             }
-            Verdict::Conflict(why) => {
-                return Ok(CommitOutcome::Conflicted { transaction: Box::new(transaction), why });
-            }
+            Verdict::Conflict(why) => return conflicted(transaction, why),
         }
         base = Some(rebased);
         env.sleep(pause(&table, attempt)).await;
@@ -224,7 +262,12 @@ async fn winners_from(table: &Table, base: Option<Version>) -> Result<Vec<(Versi
 }
 
 /// What follows a successful put. Nothing here can fail the commit.
-async fn finish(table: &Table, base: Option<&TableState>, assembled: AssembledCommit, token: &str) {
+async fn finish(
+    table: &Table,
+    base: Option<&TableState>,
+    assembled: AssembledCommit,
+    token: &str,
+) -> Option<Arc<TableState>> {
     let commits = [(assembled.version, assembled.actions)];
     let state = match base {
         Some(base) => base.apply(&commits),
@@ -236,11 +279,10 @@ async fn finish(table: &Table, base: Option<&TableState>, assembled: AssembledCo
     };
     // A body we assembled and cannot replay would be a bug; the next load reads it from the log and says so.
     debug_assert!(state.is_ok(), "an assembled commit replays: {state:?}");
-    if let Ok(state) = state {
-        let state = Arc::new(state);
-        table.remember_own(&state);
-        checkpoint::after_commit(table, &state, token).await;
-    }
+    let state = Arc::new(state.ok()?);
+    table.remember_own(&state);
+    checkpoint::after_commit(table, &state, token).await;
+    Some(state)
 }
 
 /// A pause that grows with the attempts and differs between writers.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use arrow::datatypes::Schema;
+use floe_table_format::property::name;
 use floe_table_format::{
     ChangeSet, Format, FormatError, Metadata, Operation, ReadSet, StructType, TableProperties, feature,
 };
@@ -31,6 +32,7 @@ pub struct CreateTable {
     schema: StructType,
     partition_columns: Vec<String>,
     properties: BTreeMap<String, String>,
+    primary_key: Vec<String>,
     name: Option<String>,
     description: Option<String>,
     if_exists: IfExists,
@@ -43,6 +45,7 @@ impl CreateTable {
             schema,
             partition_columns: Vec::new(),
             properties: BTreeMap::new(),
+            primary_key: Vec::new(),
             name: None,
             description: None,
             if_exists: IfExists::Fail,
@@ -66,6 +69,15 @@ impl CreateTable {
     /// Sets a table property.
     pub fn with_property(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.properties.insert(key.into(), value.into());
+        self
+    }
+
+    /// Declares the primary key: its columns become NOT NULL, and no version of the table shows two rows of one key.
+    ///
+    /// Upserts go by it, and a record index is kept for it. Writers compact such a table as they go unless
+    /// `floe.autoCompact` says otherwise.
+    pub fn with_primary_key<S: Into<String>>(mut self, columns: impl IntoIterator<Item = S>) -> Self {
+        self.primary_key = columns.into_iter().map(Into::into).collect();
         self
     }
 
@@ -110,7 +122,8 @@ impl TableBuilder {
     }
 }
 
-async fn make(table: &Table, create: CreateTable, rows: Option<BatchStream>) -> Result<()> {
+async fn make(table: &Table, mut create: CreateTable, rows: Option<BatchStream>) -> Result<()> {
+    declare_key(table, &mut create)?;
     let existing = match table.snapshot().await {
         Ok(snapshot) => Some(snapshot),
         Err(error) if error.is_not_a_table() => None,
@@ -173,6 +186,29 @@ async fn make(table: &Table, create: CreateTable, rows: Option<BatchStream>) -> 
     }
 }
 
+/// Writes the primary key into the schema and the properties.
+fn declare_key(table: &Table, create: &mut CreateTable) -> Result<()> {
+    if create.primary_key.is_empty() {
+        return Ok(());
+    }
+    let mut names = Vec::with_capacity(create.primary_key.len());
+    for column in &create.primary_key {
+        let found = create.schema.fields.iter_mut().find(|field| field.name.eq_ignore_ascii_case(column));
+        let Some(field) = found else {
+            let known: Vec<&str> = create.schema.fields.iter().map(|f| f.name.as_str()).collect();
+            let hint = floe_table_format::schema::nearest(column, known.iter().copied());
+            let hint = hint.map(|n| format!("; did you mean {n}?")).unwrap_or_default();
+            return Err(table.refuse("create the table", format!("key column {column} is not a column{hint}")));
+        };
+        field.nullable = false;
+        names.push(field.name.clone());
+    }
+    TableProperties::check_settable(&create.properties).on(table.uri())?;
+    create.properties.insert(name::PRIMARY_KEY.into(), serde_json::json!(names).to_string());
+    create.properties.entry(name::AUTO_COMPACT.into()).or_insert_with(|| "true".into());
+    Ok(())
+}
+
 /// The property that says how columns are found in files.
 const COLUMN_MAPPING: &str = "delta.columnMapping.mode";
 
@@ -210,7 +246,9 @@ fn metadata(table: &Table, create: &CreateTable) -> Result<Metadata> {
     }
     let mode = floe_table_format::schema::ColumnMappingMode::None;
     create.schema.check_names(mode).on(table.uri())?;
-    TableProperties::check_settable(&create.properties).on(table.uri())?;
+    let declared = |key: &str| key == name::PRIMARY_KEY && !create.primary_key.is_empty();
+    let settable = create.properties.iter().filter(|(key, _)| !declared(key));
+    TableProperties::check_settable(&settable.map(|(k, v)| (k.clone(), v.clone())).collect()).on(table.uri())?;
     // A schema that carries ids and physical names already, such as another table's, is as good as mapped.
     if create.schema.any_field(|field| field.mapping_id().is_none()) {
         refuse_new_column_mapping(table, None, create.properties.get(COLUMN_MAPPING))?;
@@ -218,7 +256,7 @@ fn metadata(table: &Table, create: &CreateTable) -> Result<Metadata> {
     let mut configuration = create.properties.clone();
     // Small changes are deletion vectors unless the creator says otherwise.
     configuration.entry("delta.enableDeletionVectors".into()).or_insert_with(|| "true".into());
-    Ok(Metadata {
+    let metadata = Metadata {
         id: env.uuid().to_string(),
         name: create.name.clone(),
         description: create.description.clone(),
@@ -227,5 +265,7 @@ fn metadata(table: &Table, create: &CreateTable) -> Result<Metadata> {
         partition_columns: create.partition_columns.clone(),
         configuration,
         created_time: Some(env.now().0),
-    })
+    };
+    crate::key::check_roles(table.uri(), &metadata)?;
+    Ok(metadata)
 }

@@ -1,6 +1,7 @@
 //! What can go wrong with a table, and what its caller can do about it.
 
 use arrow::error::ArrowError;
+use floe_index::IndexError;
 use floe_storage::StorageError;
 use floe_table_format::version::VersionOutOfRange;
 use floe_table_format::{FormatError, Version, Why};
@@ -76,6 +77,24 @@ pub enum TableError {
         /// The first offending row.
         row: String,
     },
+    /// A row whose primary key another row of the table, or of the rows to write, has already.
+    #[error(
+        "table {table}: the key {key} {}; nothing was committed{}",
+        if *.in_table { "has several rows in the table, which a writer without the key must have added" } else { "is there already" },
+        if *.in_table {
+            "; floe check lists such keys, and floe.duplicateKeys = latest makes upserts keep the latest"
+        } else {
+            "; an upsert replaces the row that is there"
+        }
+    )]
+    DuplicateKey {
+        /// Where the table lies.
+        table: String,
+        /// Columns and values of the key.
+        key: String,
+        /// Whether the table itself holds the key more than once.
+        in_table: bool,
+    },
     /// Rows that do not fit the table's schema.
     #[error("table {table}: {what}")]
     SchemaMismatch {
@@ -138,7 +157,9 @@ impl TableError {
             TableError::Conflict { .. } => ErrorKind::Refresh,
             TableError::TooManyAttempts { .. } => ErrorKind::Retry,
             TableError::CommitOutcomeUnknown { .. } => ErrorKind::Refresh,
+            TableError::DuplicateKey { in_table: true, .. } => ErrorKind::Repair,
             TableError::ConstraintViolation { .. }
+            | TableError::DuplicateKey { .. }
             | TableError::SchemaMismatch { .. }
             | TableError::AlreadyExists { .. }
             | TableError::InvalidRequest { .. }
@@ -190,6 +211,16 @@ impl<T> OnTable<T> for std::result::Result<T, FormatError> {
 impl<T> OnTable<T> for std::result::Result<T, VersionOutOfRange> {
     fn on(self, table: &str) -> Result<T> {
         self.map_err(FormatError::from).on(table)
+    }
+}
+
+impl<T> OnTable<T> for std::result::Result<T, IndexError> {
+    fn on(self, table: &str) -> Result<T> {
+        self.map_err(|error| TableError::InvalidRequest {
+            table: table.into(),
+            operation: "use the primary key".into(),
+            what: error.to_string(),
+        })
     }
 }
 

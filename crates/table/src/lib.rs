@@ -31,6 +31,10 @@ mod rows;
 mod checks;
 mod conform;
 mod filter;
+mod vectors;
+
+mod key;
+mod record_index;
 
 mod table;
 
@@ -39,35 +43,48 @@ mod snapshot;
 
 mod scan;
 
+mod locate;
 mod stage;
 
+mod guard;
 mod transaction;
 
 mod checkpoint;
 mod commit;
 
+mod check;
+mod index;
+
 mod alter;
 mod append;
 mod create;
+mod get;
 mod history;
 mod optimize;
 mod restore;
+mod upsert;
 mod vacuum;
 
 pub use alter::AlterReport;
 pub use append::{AppendOptions, SaveMode};
+pub use check::{CheckReport, RepeatedKey};
 pub use checks::{RowCheck, RowCheckFactory, Violation};
 pub use commit::{CommitOutcome, CommitReport};
 pub use create::{CreateTable, IfExists};
 pub use error::{ErrorKind, Result, TableError};
+pub use get::KeyedRows;
+pub use guard::OnDuplicate;
 pub use history::HistoryEntry;
+pub use locate::LookupReport;
 pub use optimize::{OptimizeOptions, OptimizeReport};
+pub use record_index::IndexStatus;
 pub use restore::RestoreReport;
 pub use rows::BatchStream;
 pub use scan::{Scan, ScanFile, ScanPlan};
 pub use snapshot::Snapshot;
 pub use table::{Table, TableBuilder};
 pub use transaction::Transaction;
+pub use upsert::{UpsertOptions, UpsertReport};
 pub use vacuum::{VacuumOptions, VacuumReport};
 
 /// Every verb can run on any executor: the compiler checks here what callers would meet far from its cause.
@@ -91,6 +108,11 @@ mod tests {
             sent(table.clean_up_log());
             sent(table.add_constraint("", ""));
             sent(table.add_columns(Vec::new()));
+            sent(table.add_primary_key(Vec::new()));
+            sent(table.upsert(Vec::new()));
+            sent(table.delete_keys(Vec::new()));
+            sent(table.build_index());
+            sent(table.check());
             sent(snapshot.scan().stream());
             sent(transaction.commit());
             sent(Table::builder("").create(create));

@@ -12,7 +12,7 @@ use futures::{FutureExt, StreamExt, TryStreamExt};
 use crate::commit::CommitOutcome;
 use crate::error::{OnTable, Result};
 use crate::rows::{BatchStream, stream_of};
-use crate::scan::file_rows;
+use crate::scan::{RowFilter, file_rows};
 use crate::stage::discard;
 use crate::table::Table;
 
@@ -162,7 +162,7 @@ impl Table {
         let rows = futures::stream::iter(files)
             .then(move |id| {
                 let (table, state) = (table.clone(), state.clone());
-                async move { file_rows(&table, &state, &state.files.get(&id), None).await }.boxed()
+                async move { file_rows(&table, &state, &state.files.get(&id), RowFilter::Live).await }.boxed()
             })
             .try_flatten()
             .boxed();

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, make_array};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType as ArrowType, Field, FieldRef, Schema, SchemaRef};
-use floe_storage::{ReadOptions, deletion_vectors, read_data_file};
+use floe_storage::{ReadOptions, read_data_file};
 use floe_table_format::feature::column_mapping_mode;
 use floe_table_format::path::DataPath;
 use floe_table_format::scalar::partition_array;
 use floe_table_format::schema::{ColumnMappingMode, nearest};
 use floe_table_format::{
-    DataType, DeletionVectorDescriptor, FileView, Predicate, RowSet, StructType, TableState, Version, prune,
+    Add, DataType, DeletionVectorDescriptor, FileView, Predicate, RowSet, StructType, TableState, Version, prune,
 };
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
@@ -133,7 +133,7 @@ impl Scan {
         let stream = futures::stream::iter(ids)
             .map(move |id| {
                 let (table, state) = (table.clone(), state.clone());
-                async move { file_rows(&table, &state, &state.files.get(&id), None).await }.boxed()
+                async move { file_rows(&table, &state, &state.files.get(&id), RowFilter::Live).await }.boxed()
             })
             .buffered(FILES_AHEAD)
             .try_flatten()
@@ -185,56 +185,95 @@ fn scan_file(state: &TableState, view: &FileView<'_>) -> floe_table_format::Resu
     })
 }
 
-/// The rows of a live file with the table's logical columns; `without` replaces the file's own deletion vector.
+/// Which rows of a file to read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum RowFilter<'a> {
+    /// Those that are not in its deletion vector.
+    Live,
+    /// All but these, whatever its deletion vector says.
+    Without(&'a RowSet),
+    /// These, whatever its deletion vector says.
+    Only(&'a RowSet),
+}
+
+/// The rows of a live file with the table's logical columns.
 pub(crate) async fn file_rows(
     table: &Table,
     state: &Arc<TableState>,
     view: &FileView<'_>,
-    without: Option<&RowSet>,
+    filter: RowFilter<'_>,
 ) -> Result<BatchStream> {
     let uri = table.uri();
     let loaded;
-    let gone = match (without, view.deletion_vector()) {
-        (Some(rows), _) => Some(rows),
-        (None, Some(descriptor)) => {
-            loaded = deletion_vectors::load(&table.0.data, &descriptor).await.on(uri)?;
-            Some(&loaded)
+    let filter = match (filter, view.deletion_vector()) {
+        (RowFilter::Live, Some(descriptor)) => {
+            loaded = table.vectors().load(&table.0.data, &descriptor).await.on(uri)?;
+            RowFilter::Without(&loaded)
         }
-        (None, None) => None,
+        (filter, _) => filter,
     };
+    logical_rows(table, state, view.path(), view.size(), |column| view.partition_value(column), filter).await
+}
+
+/// The rows of a file that is staged for the table, with its logical columns.
+pub(crate) async fn staged_file_rows(
+    table: &Table,
+    state: &Arc<TableState>,
+    add: &Add,
+    filter: RowFilter<'_>,
+) -> Result<BatchStream> {
+    let value = |column: &str| add.partition_values.get(column).and_then(|value| value.as_deref());
+    logical_rows(table, state, &add.path, add.size, value, filter).await
+}
+
+async fn logical_rows<'v>(
+    table: &Table,
+    state: &Arc<TableState>,
+    log_path: &str,
+    size: i64,
+    partition_value: impl Fn(&str) -> Option<&'v str>,
+    filter: RowFilter<'_>,
+) -> Result<BatchStream> {
+    let uri = table.uri();
     let shape = FileShape::of(state).on(uri)?;
-    let relative = DataPath::decode(view.path()).on(uri)?;
-    let rows = raw_file_rows(table, &relative, view.size(), shape.file_schema.clone(), gone).await?;
     let mode = column_mapping_mode(&state.metadata).on(uri)?;
     let mut constants: Vec<Option<ArrayRef>> = Vec::new();
     for field in &state.schema.fields {
         let constant = match (state.metadata.partition_columns.contains(&field.name), &field.data_type) {
             (true, DataType::Primitive(primitive)) => {
-                let value = view.partition_value(field.physical_name_in(mode));
+                let value = partition_value(field.physical_name_in(mode));
                 Some(partition_array(std::iter::once(value), primitive).on(uri)?)
             }
             _ => None,
         };
         constants.push(constant);
     }
+    let relative = DataPath::decode(log_path).on(uri)?;
+    let rows = stored_rows(table, &relative, size, shape.file_schema.clone(), filter).await?;
     Ok(rows.map(move |batch| shape.assemble(batch?, &constants)).boxed())
 }
 
-/// Rows of one stored file, streamed: shared by scans and rewrites.
-pub(crate) async fn raw_file_rows(
+/// All rows of one stored file, streamed.
+pub(crate) async fn raw_file_rows(table: &Table, relative: &str, size: i64, schema: SchemaRef) -> Result<BatchStream> {
+    stored_rows(table, relative, size, schema, RowFilter::Live).await
+}
+
+async fn stored_rows(
     table: &Table,
     relative: &str,
     size: i64,
     schema: SchemaRef,
-    without: Option<&RowSet>,
+    filter: RowFilter<'_>,
 ) -> Result<BatchStream> {
     let uri = table.uri().to_owned();
     let mut options = ReadOptions::new(schema);
     if let Ok(size) = u64::try_from(size) {
         options = options.with_size(size);
     }
-    if let Some(rows) = without {
-        options = options.with_deleted(rows);
+    match filter {
+        RowFilter::Live => {}
+        RowFilter::Without(rows) => options = options.with_deleted(rows),
+        RowFilter::Only(rows) => options = options.with_only(rows),
     }
     let stream = read_data_file(&table.0.data, relative, options).await.on(&uri)?;
     Ok(stream.map_err(move |e| Err::<(), _>(e).on(&uri).expect_err("mapped from an error")).boxed())

@@ -22,7 +22,9 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::checks::Constraints;
 use crate::conform::conform;
-use crate::error::{OnTable, Result};
+use crate::error::{OnTable, Result, TableError};
+use crate::key::{KeyBounds, PrimaryKey};
+use crate::record_index::{NewKeys, Run, StagedFile, write_run};
 use crate::rows::BatchStream;
 use crate::scan::relabel;
 use crate::table::Table;
@@ -33,6 +35,12 @@ const PARALLEL_BYTES: usize = 96 << 20;
 const OPEN_FILES_MAX: usize = 128;
 /// Bytes that one worker's open files may hold before the largest is finished.
 const OPEN_BYTES_MAX: u64 = 192 << 20;
+/// Rows of a file in a table with a primary key: their hashes are held until the file is complete.
+const KEYED_FILE_ROWS_MAX: usize = 4 << 20;
+/// Hashes of complete files that are held, 16 bytes each; beyond, they go into a run of the index.
+const HASHES_HELD_MAX: usize = 6 << 20;
+/// First key columns that are held for a fast look-up, in rows.
+const SIEVED_ROWS_MAX: usize = 2 << 20;
 
 /// Files that were written and are not part of any version yet.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -63,6 +71,87 @@ pub(crate) struct WriteTarget {
     properties: TableProperties,
     mode: ColumnMappingMode,
     constraints: Constraints,
+    /// Where the keys of rows go; none for a table without a primary key.
+    keys: Option<Arc<KeySink>>,
+}
+
+/// The keys of the rows that a change writes, collected on the way.
+pub(crate) struct KeySink {
+    pub(crate) key: Arc<PrimaryKey>,
+    state: std::sync::Mutex<StagedKeys>,
+}
+
+/// Keys of staged rows.
+#[derive(Default)]
+pub(crate) struct StagedKeys {
+    /// Files whose hashes are in memory.
+    pub(crate) files: Vec<StagedFile>,
+    /// Files whose hashes were too many to hold.
+    pub(crate) runs: Vec<Arc<Run>>,
+    /// What all keys lie within.
+    pub(crate) bounds: KeyBounds,
+    /// The first key column of all rows; none if that is too much to hold.
+    pub(crate) first_columns: Option<Vec<arrow::array::ArrayRef>>,
+    /// Rows staged.
+    pub(crate) rows: usize,
+    /// Which file was completed when, by path.
+    pub(crate) order: HashMap<String, u32>,
+}
+
+impl KeySink {
+    fn new(key: Arc<PrimaryKey>) -> Self {
+        let state = StagedKeys { first_columns: Some(Vec::new()), ..StagedKeys::default() };
+        KeySink { key, state: std::sync::Mutex::new(state) }
+    }
+
+    pub(crate) fn staged(&self) -> std::sync::MutexGuard<'_, StagedKeys> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The keys collected, for the index; they are here no longer.
+    pub(crate) fn hand_over(&self) -> NewKeys {
+        let mut staged = self.staged();
+        NewKeys { files: std::mem::take(&mut staged.files), runs: std::mem::take(&mut staged.runs) }
+    }
+
+    /// The hashes of the keys of rows about to be written.
+    fn take_in(&self, table: &Table, batch: &RecordBatch) -> Result<Vec<floe_index::KeyHash>> {
+        let columns = self.key.arrays(batch);
+        let hashes = self.key.hash(table.uri(), &columns)?;
+        if let Some(row) = hashes.iter().position(|hash| *hash == floe_index::KeyHash::NONE) {
+            return Err(TableError::ConstraintViolation {
+                table: table.uri().into(),
+                constraint: format!("PRIMARY KEY ({})", self.key.names.join(", ")),
+                row: crate::checks::describe_row(batch, row),
+            });
+        }
+        let mut staged = self.staged();
+        staged.bounds.widen(KeyBounds::of(&columns));
+        staged.rows += batch.num_rows();
+        if staged.rows > SIEVED_ROWS_MAX {
+            staged.first_columns = None;
+        } else if let Some(held) = &mut staged.first_columns {
+            held.push(columns[0].clone());
+        }
+        Ok(hashes)
+    }
+
+    /// Takes in the keys of a complete file.
+    async fn add(&self, table: &Table, file: StagedFile) -> Result<()> {
+        let full = {
+            let mut staged = self.staged();
+            let number = staged.order.len() as u32;
+            staged.order.insert(file.path.clone(), number);
+            staged.files.push(file);
+            let held: usize = staged.files.iter().map(|file| file.hashes.len()).sum();
+            if held > HASHES_HELD_MAX { std::mem::take(&mut staged.files) } else { Vec::new() }
+        };
+        if !full.is_empty() {
+            let run = write_run(table.data_store(), table.env(), &self.key, &full).await.on(table.uri())?;
+            self.staged().runs.push(Arc::new(run));
+        }
+        Ok(())
+    }
 }
 
 struct PartitionColumn {
@@ -100,7 +189,23 @@ impl WriteTarget {
             file_columns.iter().map(|i| physical.field(*i).clone().with_nullable(true)).collect::<Vec<_>>(),
         ));
         let constraints = Constraints::compile(uri, &schema, &properties.constraints, table.0.row_checks.as_ref())?;
-        Ok(WriteTarget { schema, arrow, file_schema, file_columns, partition_columns, properties, mode, constraints })
+        let keys = PrimaryKey::of(uri, metadata)?.map(|key| Arc::new(KeySink::new(key)));
+        Ok(WriteTarget {
+            schema,
+            arrow,
+            file_schema,
+            file_columns,
+            partition_columns,
+            properties,
+            mode,
+            constraints,
+            keys,
+        })
+    }
+
+    /// Where the keys of rows go.
+    pub(crate) fn keys(&self) -> Option<&Arc<KeySink>> {
+        self.keys.as_ref()
     }
 }
 
@@ -231,6 +336,7 @@ struct OpenFile {
     writer: DataFileWriter,
     stats: StatsCollector,
     relative: String,
+    hashes: Vec<floe_index::KeyHash>,
 }
 
 impl Worker {
@@ -295,6 +401,10 @@ impl Worker {
             .map(|(i, f)| relabel(batch.column(*i), f.data_type()))
             .collect();
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let hashes = match &self.target.keys {
+            Some(sink) => sink.take_in(&self.table, &batch)?,
+            None => Vec::new(),
+        };
         let batch = RecordBatch::try_new_with_options(self.target.file_schema.clone(), columns, &options)?;
         if !self.open.contains_key(&values) {
             if self.open.len() >= OPEN_FILES_MAX {
@@ -306,7 +416,9 @@ impl Worker {
         let file = self.open.get_mut(&values).expect("the file was opened just above");
         file.stats.update(&batch).on(self.table.uri())?;
         file.writer.write(&batch).await.on(self.table.uri())?;
-        if file.writer.in_progress_bytes() >= self.target.properties.target_file_size {
+        file.hashes.extend(hashes);
+        let full = file.writer.in_progress_bytes() >= self.target.properties.target_file_size;
+        if full || file.hashes.len() >= KEYED_FILE_ROWS_MAX {
             self.finish_file(&values).await?;
         }
         if self.open.len() > 1 && self.open.values().map(|f| f.writer.in_progress_bytes()).sum::<u64>() > OPEN_BYTES_MAX
@@ -336,7 +448,7 @@ impl Worker {
             self.target.partition_columns.iter().map(|c| self.target.schema.fields[c.index].name.clone()).collect();
         let stats = StatsCollector::new(&self.target.schema, &partitions, self.target.mode, &self.target.properties)
             .on(self.table.uri())?;
-        Ok(OpenFile { writer, stats, relative })
+        Ok(OpenFile { writer, stats, relative, hashes: Vec::new() })
     }
 
     async fn finish_file(&mut self, values: &Vec<Option<String>>) -> Result<()> {
@@ -353,8 +465,9 @@ impl Worker {
             .collect();
         self.staged.rows += written.rows;
         self.staged.bytes += written.size;
+        let log_path = path::DataPath::encode(&file.relative);
         self.staged.adds.push(Add {
-            path: path::DataPath::encode(&file.relative),
+            path: log_path.clone(),
             partition_values,
             size: i64::try_from(written.size).unwrap_or(i64::MAX),
             modification_time: self.table.0.env.now().0,
@@ -362,7 +475,10 @@ impl Worker {
             stats: Some(stats.json),
             ..Add::default()
         });
-        Ok(())
+        match &self.target.keys {
+            Some(sink) => sink.add(&self.table, StagedFile { path: log_path, hashes: file.hashes }).await,
+            None => Ok(()),
+        }
     }
 
     async fn finish_largest(&mut self) -> Result<()> {
@@ -395,7 +511,7 @@ impl Worker {
 }
 
 /// Bytes that the rows of a batch take, not those of the buffers it shares with others.
-fn batch_bytes(batch: &RecordBatch) -> usize {
+pub(crate) fn batch_bytes(batch: &RecordBatch) -> usize {
     batch
         .columns()
         .iter()

@@ -7,6 +7,8 @@ use floe_table_format::{TableState, TimestampMs, Version};
 
 use crate::checks::RowCheckFactory;
 use crate::error::{OnTable, Result, TableError};
+use crate::record_index::TableIndex;
+use crate::vectors::VectorCache;
 
 /// A Delta table at a location: cheap to clone, safe to share, never half-loaded.
 ///
@@ -21,6 +23,8 @@ pub(crate) struct TableInner {
     pub(crate) env: Env,
     pub(crate) row_checks: Option<Arc<dyn RowCheckFactory>>,
     newest: Mutex<Option<Known>>,
+    pub(crate) index: TableIndex,
+    vectors: VectorCache,
 }
 
 /// The newest state seen. The state and not a snapshot: a snapshot holds its table, which would hold itself.
@@ -71,6 +75,16 @@ impl Table {
     /// The clock and the source of randomness this table uses.
     pub fn env(&self) -> &Env {
         &self.0.env
+    }
+
+    /// The record index.
+    pub(crate) fn index(&self) -> &TableIndex {
+        &self.0.index
+    }
+
+    /// Deletion vectors seen.
+    pub(crate) fn vectors(&self) -> &VectorCache {
+        &self.0.vectors
     }
 
     /// The newest state seen without asking the store.
@@ -149,6 +163,8 @@ impl TableBuilder {
             env,
             row_checks: self.row_checks,
             newest: Mutex::new(None),
+            index: TableIndex::default(),
+            vectors: VectorCache::default(),
         })))
     }
 }

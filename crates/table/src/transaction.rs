@@ -1,20 +1,24 @@
 //! What shall change, collected until it is committed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use floe_index::KeySet;
 use floe_storage::deletion_vectors;
-use floe_table_format::conflict::{Rule, Why};
+use floe_table_format::conflict::{Redo, Rule, Why, Winner};
 use floe_table_format::path::DataPath;
 use floe_table_format::{
-    Add, ChangeSet, DomainMetadata, FileView, IsolationLevel, Metadata, Operation, Predicate, Protocol, ReadSet,
-    Remove, RowSet, TableState, Txn, Version, feature, stats,
+    Action, Add, ChangeSet, DomainMetadata, FileView, IsolationLevel, KeyRead, Metadata, Operation, Predicate,
+    Protocol, ReadSet, Remove, RowSet, TableState, Txn, Version, feature, stats,
 };
 use futures::TryStreamExt;
 
-use crate::error::{OnTable, Result};
+use crate::error::{OnTable, Result, TableError};
+use crate::guard::{KeyGuard, OnDuplicate, Settled, Unsettled};
+use crate::key::{KeyBounds, PrimaryKey};
+use crate::locate::{LookupReport, Wanted, hashes_of_rows, locate};
 use crate::rows::BatchStream;
-use crate::scan::{file_rows, raw_file_rows};
+use crate::scan::{RowFilter, file_rows, raw_file_rows, staged_file_rows};
 use crate::snapshot::Snapshot;
 use crate::stage::{StagedRows, WriteTarget, discard, stage};
 use crate::table::Table;
@@ -32,6 +36,10 @@ pub struct Transaction {
     rows_staged: u64,
     rows_removed: u64,
     target: Option<Arc<WriteTarget>>,
+    /// Keeps the primary key true; none while nothing of the change has keys.
+    guard: Option<KeyGuard>,
+    /// Whether the change depends on rows it read, so that a key that came meanwhile asks for reading again.
+    depends_on_rows: bool,
 }
 
 impl std::fmt::Debug for Transaction {
@@ -85,6 +93,8 @@ impl Transaction {
             rows_staged: 0,
             rows_removed: 0,
             target: None,
+            guard: None,
+            depends_on_rows: false,
         }
     }
 
@@ -191,9 +201,22 @@ impl Transaction {
 
     async fn stage(&mut self, rows: BatchStream, data_change: bool) -> Result<StagedRows> {
         let target = self.write_target()?;
+        if data_change {
+            self.guard()?;
+        }
         let staged = stage(&self.table, target, rows, data_change).await?;
         self.change.adds.extend(staged.adds.iter().cloned());
         Ok(staged)
+    }
+
+    /// A file that this change has staged, by its path as in the log.
+    pub(crate) fn staged_add(&self, path: &str) -> Option<Add> {
+        self.change.adds.iter().find(|add| add.path == path).cloned()
+    }
+
+    /// Whether the change moves an application's progress.
+    pub(crate) fn records_progress(&self) -> bool {
+        !self.change.txns.is_empty()
     }
 
     /// What files of this change must look like.
@@ -206,6 +229,41 @@ impl Transaction {
         let target = Arc::new(WriteTarget::new(&self.table, metadata)?);
         self.target = Some(target.clone());
         Ok(target)
+    }
+
+    /// What keeps the keys of this change apart from those of the table; none for a table without a primary key.
+    pub(crate) fn guard(&mut self) -> Result<Option<&mut KeyGuard>> {
+        if self.guard.is_none()
+            && let Some(sink) = self.write_target()?.keys()
+        {
+            self.guard = Some(KeyGuard::new(sink.clone()));
+        }
+        Ok(self.guard.as_mut())
+    }
+
+    /// What happens where the key of a new row has a row already, in a table with a primary key: by default the commit is
+    /// refused.
+    ///
+    /// # Errors
+    /// [`crate::TableError::InvalidRequest`] for a table without one.
+    pub fn on_duplicate(&mut self, what: OnDuplicate) -> Result<()> {
+        let table = self.table.clone();
+        match self.guard()? {
+            Some(guard) => guard.on_duplicate(what),
+            None => return Err(table.refuse("settle keys", "the table has no primary key")),
+        }
+        Ok(())
+    }
+
+    /// Says that the new rows were computed from rows of the table: where a key comes up meanwhile, the commit conflicts,
+    /// and can be made anew, where it would else be refused.
+    pub fn depends_on_rows(&mut self) {
+        self.depends_on_rows = true;
+    }
+
+    /// How the keys of this change were looked up so far.
+    pub fn lookup_report(&self) -> LookupReport {
+        self.guard.as_ref().map(|guard| guard.report().clone()).unwrap_or_default()
     }
 
     /// Takes rows out of the table: positions in the file at `path` (as in [`FileView::path`]), counted from 0 over all
@@ -238,6 +296,11 @@ impl Transaction {
     /// Deletes the files this change staged. For a change that will not be committed.
     pub async fn roll_back(self) {
         discard(&self.table, &self.change.adds).await;
+        let runs = self.guard.iter().flat_map(|guard| guard.sink().hand_over().runs);
+        let runs: Vec<String> = runs.filter_map(|run| run.path().map(str::to_owned)).collect();
+        if !runs.is_empty() {
+            let _ = self.table.0.data.delete_many(runs).await;
+        }
     }
 
     /// Whether committing would change anything.
@@ -245,16 +308,25 @@ impl Transaction {
         self.change.is_empty() && self.deleted.is_empty()
     }
 
-    /// The change as it reads on `base`, deleted rows turned into deletion vectors or rewritten files.
-    pub(crate) async fn prepare(&mut self, base: Option<&Arc<TableState>>) -> Result<Prepared> {
+    /// The change as it reads on `base`, keys settled, deleted rows turned into deletion vectors or rewritten files.
+    pub(crate) async fn prepare(&mut self, base: Option<&Arc<TableState>>) -> Result<Preparation> {
+        let settled = match self.settle_keys(base).await? {
+            Ok(settled) => settled,
+            Err(why) => return Ok(Preparation::Stale(why)),
+        };
         let uri = self.table.uri().to_owned();
         let mut change = self.change.clone();
         let mut rows_removed = self.rows_removed;
+        let mut rows_added = self.rows_staged;
         let now = self.table.0.env.now().0;
         let mut vectors: Vec<(Add, RowSet)> = Vec::new();
         if let Some(base) = base {
             let with_vectors = deletion_vectors_allowed(base, change.metadata.as_ref());
-            let deleted: Vec<(String, RowSet)> = self.deleted.iter().map(|(p, r)| (p.clone(), r.clone())).collect();
+            let mut deleted: BTreeMap<String, RowSet> = self.deleted.clone();
+            for (path, rows) in settled.replaced {
+                let known = deleted.entry(path).or_default();
+                *known = known.union(&rows);
+            }
             for (path, rows) in deleted {
                 if rows.is_empty() {
                     continue;
@@ -288,7 +360,25 @@ impl Transaction {
                     vectors.push((add, all));
                 } else {
                     let kept = self.read_file_rows(&view, Some(&all)).await?;
-                    let target = self.write_target()?;
+                    // Rows that stay are not new: their keys are not guarded.
+                    let target = Arc::new(WriteTarget::new(&self.table, &base.metadata)?);
+                    change.adds.extend(stage(&self.table, target, kept, true).await?.adds);
+                }
+            }
+            for (path, rows) in settled.left_out {
+                let Some(at) = change.adds.iter().position(|add| add.path == path) else { continue };
+                let mut add = change.adds.remove(at);
+                rows_added = rows_added.saturating_sub(rows.len());
+                let total = add.stats.as_deref().and_then(stats::parse_num_records).unwrap_or(u64::MAX);
+                if rows.len() >= total {
+                    continue;
+                }
+                if with_vectors {
+                    add.stats = add.stats.map(|json| stats::widen(&json, total));
+                    vectors.push((add, rows));
+                } else {
+                    let kept = staged_file_rows(&self.table, base, &add, RowFilter::Without(&rows)).await?;
+                    let target = Arc::new(WriteTarget::new(&self.table, &base.metadata)?);
                     change.adds.extend(stage(&self.table, target, kept, true).await?.adds);
                 }
             }
@@ -296,13 +386,200 @@ impl Transaction {
         if !vectors.is_empty() {
             let sets: Vec<RowSet> = vectors.iter().map(|(_, rows)| rows.clone()).collect();
             let written = deletion_vectors::write_file(&self.table.0.data, &self.table.0.env, &sets).await.on(&uri)?;
-            for ((mut add, _), descriptor) in vectors.into_iter().zip(written) {
+            for ((mut add, rows), descriptor) in vectors.into_iter().zip(written) {
+                self.table.vectors().keep(&descriptor, Arc::new(rows));
                 add.deletion_vector = Some(descriptor);
                 change.adds.push(add);
             }
         }
-        let prepared = Prepared { rows_added: self.rows_staged, rows_removed, change };
-        Ok(prepared.with_metrics())
+        self.register_keys(base);
+        let prepared = Prepared { rows_added, rows_removed, rows_deleted_by_key: settled.deleted, change };
+        Ok(Preparation::Ready(Box::new(prepared.with_metrics())))
+    }
+
+    /// Finds the rows of the change's keys in `base`, and says what becomes of them.
+    async fn settle_keys(&mut self, base: Option<&Arc<TableState>>) -> Result<std::result::Result<Settled, Why>> {
+        let Some(mut guard) = self.guard.take() else { return Ok(Ok(Settled::default())) };
+        let removed: std::collections::HashSet<&str> = self.change.removes.iter().map(|r| r.path.as_str()).collect();
+        let searched = guard.search(&self.table, base, &removed).await;
+        drop(removed);
+        let unsettled = match searched {
+            Ok(Ok(())) => {
+                let gone = match base {
+                    Some(base) => self.rows_out_of(base, guard.found_in()).await?,
+                    None => HashMap::new(),
+                };
+                let policy = base.map(|base| base.properties.duplicate_keys).unwrap_or_default();
+                match guard.settle(&self.table, base.map(|base| base.as_ref()), &gone, policy).await? {
+                    Ok(settled) => {
+                        self.guard = Some(guard);
+                        return Ok(Ok(settled));
+                    }
+                    Err(unsettled) => unsettled,
+                }
+            }
+            Ok(Err(unsettled)) => unsettled,
+            Err(error) => return Err(error),
+        };
+        let key = guard.sink().key.clone();
+        self.guard = Some(guard);
+        let conflict = |file: String| match base {
+            Some(base) => Ok(Err(Why { version: base.version, file: Some(file), rule: Rule::ConcurrentAppend })),
+            None => Err(self.table.refuse("settle keys", "the table has no version yet")),
+        };
+        match unsettled {
+            Unsettled::Stale { file } => conflict(file),
+            Unsettled::Duplicate { file, in_table: false, .. } if self.depends_on_rows && self.has_moved(base) => {
+                conflict(file)
+            }
+            Unsettled::Duplicate { file, row, in_table } => {
+                let described = self.describe_key(base, &key, &file, row).await;
+                Err(TableError::DuplicateKey { table: self.table.uri().into(), key: described, in_table })
+            }
+        }
+    }
+
+    fn has_moved(&self, base: Option<&Arc<TableState>>) -> bool {
+        base.map(|base| base.version) != self.base.as_ref().map(|base| base.version)
+    }
+
+    /// For these files, as far as they are live, the rows that are deleted or taken out by this change.
+    pub(crate) async fn rows_out_of(
+        &self,
+        base: &TableState,
+        paths: impl Iterator<Item = &String>,
+    ) -> Result<HashMap<String, RowSet>> {
+        let mut gone = HashMap::new();
+        for path in paths {
+            let Some(view) = base.files.find(path) else { continue };
+            let mut rows = (*self.rows_gone(&view).await?).clone();
+            if let Some(ours) = self.deleted.get(path) {
+                rows = rows.union(ours);
+            }
+            if !rows.is_empty() {
+                gone.insert(path.clone(), rows);
+            }
+        }
+        Ok(gone)
+    }
+
+    /// The key of a row, for people; its place if it cannot be read.
+    async fn describe_key(&self, base: Option<&Arc<TableState>>, key: &PrimaryKey, file: &str, row: u32) -> String {
+        let place = || format!("of row {row} in {file}");
+        let rows: RowSet = [u64::from(row)].into_iter().collect();
+        let staged = self.change.adds.iter().find(|add| add.path == file);
+        let read = match (base, staged) {
+            (Some(base), Some(add)) => staged_file_rows(&self.table, base, add, RowFilter::Only(&rows)).await,
+            (Some(base), None) => match base.files.find(file) {
+                Some(view) => file_rows(&self.table, base, &view, RowFilter::Only(&rows)).await,
+                None => return place(),
+            },
+            (None, _) => return place(),
+        };
+        let Ok(rows) = read else { return place() };
+        match rows.try_collect::<Vec<_>>().await {
+            Ok(batches) => match batches.iter().find(|batch| batch.num_rows() > 0) {
+                Some(batch) => key.describe(&key.arrays(batch), 0),
+                None => place(),
+            },
+            Err(_) => place(),
+        }
+    }
+
+    /// Says in the read set which keys the change relies on.
+    fn register_keys(&mut self, base: Option<&Arc<TableState>>) {
+        let keyed = base.is_some_and(|base| !base.properties.primary_key.is_empty());
+        let guarding = self.guard.as_ref().filter(|guard| !guard.is_empty());
+        if guarding.is_none() && (!keyed || self.deleted.is_empty()) {
+            self.read.keys = None;
+            return;
+        }
+        if guarding.is_some() {
+            self.read.isolation = IsolationLevel::Serializable;
+        }
+        self.read.keys = Some(KeyRead {
+            predicate: guarding.map_or(Predicate::False, KeyGuard::predicate),
+            found_in: guarding.map(|guard| guard.found_in().cloned().collect()).unwrap_or_default(),
+            movable: self.deleted.keys().cloned().collect(),
+        });
+    }
+
+    /// Brings the change onto a newer state as far as a verdict asks for it; a conflict if that cannot be.
+    pub(crate) async fn rebase(
+        &mut self,
+        rebased: &Arc<TableState>,
+        redo: &Redo,
+        winners: &[Winner],
+    ) -> Result<Option<Why>> {
+        if !redo.look_up_keys.is_empty()
+            && let Some(why) = self.follow_moved_rows(rebased, winners).await?
+        {
+            return Ok(Some(why));
+        }
+        self.first_row_gone(rebased).await
+    }
+
+    /// Finds rows that this change takes out, and that were rewritten into other files meanwhile, again by their keys.
+    async fn follow_moved_rows(&mut self, rebased: &Arc<TableState>, winners: &[Winner]) -> Result<Option<Why>> {
+        let moved: Vec<String> =
+            self.deleted.keys().filter(|path| rebased.files.find(path).is_none()).cloned().collect();
+        let (Some(base), Some(key)) = (self.base.clone(), PrimaryKey::of(self.table.uri(), &rebased.metadata)?) else {
+            return Ok(None);
+        };
+        for path in moved {
+            let why = || Why { version: rebased.version, file: Some(path.clone()), rule: Rule::ConcurrentDeleteDelete };
+            // Only a rewrite that kept the rows has them as they were read.
+            let rewritten: std::collections::HashSet<&str> = winners
+                .iter()
+                .flat_map(|winner| &winner.actions)
+                .filter_map(|action| match action {
+                    Action::Add(add) if !add.data_change => Some(add.path.as_str()),
+                    _ => None,
+                })
+                .collect();
+            let (Some(view), Some(rows)) = (base.files.find(&path), self.deleted.get(&path)) else {
+                return Ok(Some(why()));
+            };
+            let (hashes, columns) = hashes_of_rows(&self.table, &base, &key, view.id(), rows).await?;
+            let keys = Arc::new(KeySet::new(hashes));
+            let elsewhere = rebased
+                .files
+                .iter()
+                .map(|file| file.path())
+                .filter(|path| !rewritten.contains(path))
+                .map(str::to_owned);
+            let bounds = KeyBounds::of(&columns);
+            let wanted = Wanted { keys: &keys, bounds: &bounds, sieve: None };
+            let (found, _) = locate(&self.table, rebased, &key, &wanted, &elsewhere.collect()).await?;
+            let mut located: HashMap<String, RowSet> = HashMap::new();
+            let mut count = 0u64;
+            for (path, hits) in found {
+                let Some(view) = rebased.files.find(&path) else { continue };
+                let gone = self.rows_gone(&view).await?;
+                let live: RowSet =
+                    hits.iter().map(|(_, row)| u64::from(*row)).filter(|row| !gone.contains(*row)).collect();
+                count += live.len();
+                located.insert(path, live);
+            }
+            if count != rows.len() || keys.len() as u64 != rows.len() {
+                return Ok(Some(why()));
+            }
+            self.deleted.remove(&path);
+            for (path, rows) in located {
+                self.delete_rows(&path, rows);
+            }
+        }
+        Ok(None)
+    }
+
+    /// After the commit: what it knows of keys goes into the index. Advisory, so failures are passed over.
+    pub(crate) async fn hand_over_keys(&mut self, state: &TableState) {
+        let Some(guard) = &self.guard else { return };
+        if !state.properties.record_index {
+            return;
+        }
+        let (sink, table) = (guard.sink(), &self.table.0);
+        table.index.take_in(&table.data, &table.env, &sink.key, sink.hand_over(), state).await;
     }
 
     /// The first of our deleted rows that `base` has lost already.
@@ -317,10 +594,10 @@ impl Transaction {
         Ok(None)
     }
 
-    async fn rows_gone(&self, view: &FileView<'_>) -> Result<RowSet> {
+    async fn rows_gone(&self, view: &FileView<'_>) -> Result<Arc<RowSet>> {
         match view.deletion_vector() {
-            None => Ok(RowSet::new()),
-            Some(descriptor) => deletion_vectors::load(&self.table.0.data, &descriptor).await.on(self.table.uri()),
+            None => Ok(Arc::default()),
+            Some(descriptor) => self.table.vectors().load(&self.table.0.data, &descriptor).await.on(self.table.uri()),
         }
     }
 
@@ -330,7 +607,7 @@ impl Transaction {
             None => {
                 let relative = DataPath::decode(view.path()).on(self.table.uri())?;
                 let nothing = Arc::new(arrow::datatypes::Schema::empty());
-                let batches = raw_file_rows(&self.table, &relative, view.size(), nothing, None).await?;
+                let batches = raw_file_rows(&self.table, &relative, view.size(), nothing).await?;
                 batches.try_fold(0, |rows, batch| std::future::ready(Ok(rows + batch.num_rows() as u64))).await
             }
         }
@@ -339,8 +616,17 @@ impl Transaction {
     /// The rows of a file with the table's logical columns, partition values filled in.
     async fn read_file_rows(&self, view: &FileView<'_>, without: Option<&RowSet>) -> Result<BatchStream> {
         let base = self.base.as_ref().ok_or_else(|| self.table.refuse("read", "the table has no version yet"))?;
-        file_rows(&self.table, base, view, without).await
+        let filter = without.map_or(RowFilter::Live, RowFilter::Without);
+        file_rows(&self.table, base, view, filter).await
     }
+}
+
+/// What preparing a change for a base came to.
+pub(crate) enum Preparation {
+    /// It can be committed there.
+    Ready(Box<Prepared>),
+    /// Rows it was computed from are others there.
+    Stale(Why),
 }
 
 /// A change in its final form for one base.
@@ -348,6 +634,7 @@ pub(crate) struct Prepared {
     pub(crate) change: ChangeSet,
     pub(crate) rows_added: u64,
     pub(crate) rows_removed: u64,
+    pub(crate) rows_deleted_by_key: u64,
 }
 
 impl Prepared {

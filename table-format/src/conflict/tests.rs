@@ -63,7 +63,8 @@ impl Tried {
     fn letter(&self, winner: &[Action]) -> char {
         match self.decide(&[winner.to_vec()]) {
             Verdict::Clear => '-',
-            Verdict::Redo(Redo::UnionDeletionVectors { .. }) => 'U',
+            Verdict::Redo(redo) if redo.look_up_keys.is_empty() => 'U',
+            Verdict::Redo(_) => 'L',
             Verdict::Conflict(why) => match why.rule {
                 Rule::ProtocolChanged => 'P',
                 Rule::MetadataChanged => 'M',
@@ -315,7 +316,7 @@ fn both_marking_rows_of_one_file_asks_for_the_union() {
     let mark = |file: &Add, name: &str, rows| tried(vec![with_vector(file, name, rows)], vec![removal(file, true)]);
     let theirs =
         |file: &Add, rows| committed(false, vec![with_vector(file, "theirs", rows)], vec![removal(file, true)]);
-    let union = Verdict::Redo(Redo::UnionDeletionVectors { paths: ["c".to_owned()].into() });
+    let union = Verdict::Redo(Redo { union_vectors: ["c".to_owned()].into(), ..Redo::default() });
     assert_eq!(mark(&c(), "mine", 4).decide(&[theirs(&c(), 5), theirs(&c(), 6)]), union);
     assert_eq!(mark(&c(), "mine", 4).letter(&theirs(&c(), 2)), 'D', "rows came back");
     // Later the file goes away after all.
@@ -355,4 +356,51 @@ fn the_first_conflict_is_told() {
     let winners: Vec<Vec<Action>> = [0, 5, 11].map(|i: usize| winners()[i].1.clone()).into();
     let Verdict::Conflict(why) = attempt.decide(&winners) else { panic!("no conflict") };
     assert_eq!((why.version.get(), why.file.as_deref(), why.rule), (2, Some("b"), Rule::ConcurrentDeleteDelete));
+}
+
+/// An upsert of keys between 0 and 9, which found rows in `a` and marks one of them.
+fn upsert() -> Tried {
+    let mut upsert = tried(vec![file("new", 1, 0, 9), with_vector(&a(), "mine", 1)], vec![removal(&a(), true)]);
+    upsert.read.isolation = IsolationLevel::Serializable;
+    upsert.read.keys = Some(KeyRead {
+        predicate: Predicate::compare("id", CompareOp::LtEq, Scalar::Long(9)),
+        found_in: ["a".to_owned()].into(),
+        movable: BTreeSet::new(),
+    });
+    upsert
+}
+
+#[test]
+fn keys_are_looked_up_again_where_their_rows_may_have_come_gone_or_moved() {
+    let upsert = upsert();
+    let appended = |add: Add| committed(true, vec![add], vec![]);
+    assert_eq!(upsert.letter(&appended(file("w", 1, 5, 6))), 'L', "a blind append may bring one of the keys");
+    assert_eq!(upsert.letter(&appended(file("w", 1, 10, 19))), '-', "other keys");
+    let marked = |add: &Add| committed(false, vec![with_vector(add, "theirs", 2)], vec![removal(add, true)]);
+    assert_eq!(upsert.letter(&marked(&a())), 'L', "rows of the file where keys were found");
+    assert_eq!(upsert.letter(&marked(&b())), '-', "rows of another file");
+    let compacted = committed(false, vec![kept(file("w", 1, 0, 9))], vec![removal(&a(), false)]);
+    assert_eq!(upsert.letter(&compacted), 'L', "the file was rewritten");
+    let deleted = committed(false, vec![], vec![removal(&a(), true)]);
+    assert_eq!(upsert.letter(&deleted), 'L', "the file is gone");
+    let mut revived = committed(false, vec![with_vector(&c(), "fewer", 1)], vec![removal(&c(), true)]);
+    assert_eq!(upsert.letter(&revived), '-', "rows come back whose keys are others");
+    if let Some(Action::Add(add)) = revived.iter_mut().find(|action| matches!(action, Action::Add(_))) {
+        add.stats = file("c", 1, 0, 9).stats;
+    }
+    assert_eq!(upsert.letter(&revived), 'L', "rows come back");
+    assert!(!upsert.change.is_blind_append(&upsert.read), "it has read where its keys are");
+}
+
+#[test]
+fn a_change_by_condition_follows_a_rewrite_but_not_a_deletion() {
+    let mut update = upsert();
+    if let Some(keys) = &mut update.read.keys {
+        (keys.found_in, keys.movable) = (BTreeSet::new(), ["a".to_owned()].into());
+    }
+    assert_eq!(update.letter(&committed(false, vec![kept(file("w", 1, 0, 9))], vec![removal(&a(), false)])), 'L');
+    assert_eq!(update.letter(&committed(false, vec![], vec![removal(&a(), true)])), 'D');
+    // Without a key there is no finding the rows again.
+    update.read.keys = None;
+    assert_eq!(update.letter(&committed(false, vec![kept(file("w", 1, 0, 9))], vec![removal(&a(), false)])), 'D');
 }

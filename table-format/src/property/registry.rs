@@ -1,4 +1,4 @@
-//! Which `delta.` properties exist, and which values they take when a user sets them.
+//! Which `delta.` and `floe.` properties exist, and which values they take when a user sets them.
 
 use super::{invalid, name, strip_prefix, value};
 use crate::error::Result;
@@ -20,6 +20,12 @@ enum Kind {
     Version,
     /// Anything: another writer acts on it.
     Text,
+    ColumnName,
+    ColumnNames,
+    MergeMode,
+    DuplicateKeys,
+    /// Declared by a statement that proves it.
+    PrimaryKey,
     /// Kept by writers themselves.
     Internal,
 }
@@ -72,19 +78,26 @@ const PROPERTIES: &[(&str, Kind)] = &[
     (name::TARGET_FILE_SIZE, Kind::Bytes),
     ("delta.tuneFileSizesForRewrites", Kind::Boolean),
     ("delta.universalFormat.enabledFormats", Kind::Text),
+    (name::PRIMARY_KEY, Kind::PrimaryKey),
+    (name::MERGE_MODE, Kind::MergeMode),
+    (name::ORDERING_FIELDS, Kind::ColumnNames),
+    (name::DELETE_MARKER, Kind::ColumnName),
+    (name::DUPLICATE_KEYS, Kind::DuplicateKeys),
+    (name::RECORD_INDEX, Kind::Boolean),
+    (name::AUTO_COMPACT, Kind::Boolean),
 ];
 
 const CODECS: &[&str] = &["uncompressed", "none", "snappy", "gzip", "lz4", "lz4_raw", "zstd"];
 
 /// Checks a property that a user wants to set, and returns its name in the case that readers look for.
 ///
-/// Properties without the prefix `delta.` are the user's own and always fine.
+/// Properties without the prefix `delta.` or `floe.` are the user's own and always fine.
 ///
 /// # Errors
-/// [`FormatError::InvalidProperty`](crate::FormatError::InvalidProperty) for an unknown `delta.` property, with the nearest
+/// [`FormatError::InvalidProperty`](crate::FormatError::InvalidProperty) for an unknown `delta.` or `floe.` property, with the nearest
 /// known name; for one that writers keep themselves; and for a value that the property does not take.
 pub fn check_set(key: &str, text: &str) -> Result<String> {
-    if strip_prefix(key, "delta.").is_none() {
+    if strip_prefix(key, "delta.").is_none() && strip_prefix(key, "floe.").is_none() {
         return Ok(key.to_owned());
     }
     if let Some(constraint) = strip_prefix(key, name::CONSTRAINT_PREFIX) {
@@ -108,7 +121,9 @@ pub fn check_set(key: &str, text: &str) -> Result<String> {
 
 /// Whether a property is kept by writers themselves, and may neither be set nor unset by users.
 pub fn is_internal(key: &str) -> bool {
-    PROPERTIES.iter().any(|(name, kind)| matches!(kind, Kind::Internal) && name.eq_ignore_ascii_case(key))
+    PROPERTIES
+        .iter()
+        .any(|(name, kind)| matches!(kind, Kind::Internal | Kind::PrimaryKey) && name.eq_ignore_ascii_case(key))
 }
 
 fn check_value(kind: Kind, text: &str) -> Result<(), String> {
@@ -127,6 +142,11 @@ fn check_value(kind: Kind, text: &str) -> Result<(), String> {
             true => Ok(()),
             false => Err(format!("expected one of {}", CODECS.join(", "))),
         },
+        Kind::ColumnName => value::column_name(text).map(drop),
+        Kind::ColumnNames => value::column_names(text).map(drop),
+        Kind::MergeMode => value::merge_mode(text).map(drop),
+        Kind::DuplicateKeys => value::duplicate_keys(text).map(drop),
+        Kind::PrimaryKey => Err("declare it with PRIMARY KEY (...), or ALTER TABLE ... ADD PRIMARY KEY (...)".into()),
         Kind::Text => Ok(()),
         Kind::Internal => Err("writers keep this property themselves".into()),
     }

@@ -49,6 +49,13 @@ fn all_properties_are_read() {
         ("delta.isolationLevel", "Serializable"),
         ("delta.constraints.positive", "a > 0"),
         ("delta.constraints.Born", "birthDate > '1900-01-01'"),
+        ("floe.primaryKey", r#"["id", "a,b"]"#),
+        ("floe.mergeMode", "firstRow"),
+        ("floe.orderingFields", "ts, seq"),
+        ("floe.deleteMarker", "gone"),
+        ("floe.duplicateKeys", "latest"),
+        ("floe.recordIndex", "false"),
+        ("floe.autoCompact", "true"),
     ]);
     let path = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
     let expected = TableProperties {
@@ -73,6 +80,13 @@ fn all_properties_are_read() {
         write_stats_as_struct: false,
         isolation_level: IsolationLevel::Serializable,
         constraints: vec![("Born".into(), "birthDate > '1900-01-01'".into()), ("positive".into(), "a > 0".into())],
+        primary_key: path(&["id", "a,b"]),
+        merge_mode: MergeMode::FirstRow,
+        ordering_fields: path(&["ts", "seq"]),
+        delete_marker: Some("gone".into()),
+        duplicate_keys: DuplicateKeys::Latest,
+        record_index: false,
+        auto_compact: true,
     };
     assert_eq!(properties, Ok(expected));
 }

@@ -1,6 +1,6 @@
 //! Texts of property values. Each function returns the value or what would be acceptable.
 
-use super::{CheckpointPolicy, DAY_MS};
+use super::{CheckpointPolicy, DAY_MS, DuplicateKeys, MergeMode};
 use crate::change::IsolationLevel;
 use crate::schema::ColumnMappingMode;
 use crate::version::{TimestampMs, Version};
@@ -50,6 +50,45 @@ pub(super) fn checkpoint_policy(text: &str) -> Result<CheckpointPolicy, String> 
         "classic" => Ok(CheckpointPolicy::Classic),
         "v2" => Ok(CheckpointPolicy::V2),
         _ => Err("expected classic or v2".into()),
+    }
+}
+
+/// Names of columns, as a JSON list or parted by commas.
+pub(super) fn column_names(text: &str) -> Result<Vec<String>, String> {
+    let listed: Vec<String> = match text.trim().starts_with('[') {
+        true => serde_json::from_str(text).map_err(|_| "expected a JSON list of names")?,
+        false => text.split(',').map(|name| name.trim().to_owned()).collect(),
+    };
+    if listed.is_empty() || listed.iter().any(String::is_empty) {
+        return Err("expected names of columns".into());
+    }
+    match listed.iter().enumerate().find(|(at, name)| listed[..*at].contains(name)) {
+        Some((_, twice)) => Err(format!("{twice} is named twice")),
+        None => Ok(listed),
+    }
+}
+
+pub(super) fn column_name(text: &str) -> Result<String, String> {
+    match column_names(text)?.as_slice() {
+        [only] => Ok(only.clone()),
+        _ => Err("expected the name of one column".into()),
+    }
+}
+
+pub(super) fn merge_mode(text: &str) -> Result<MergeMode, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "overwrite" => Ok(MergeMode::Overwrite),
+        "partial" => Ok(MergeMode::Partial),
+        "firstrow" => Ok(MergeMode::FirstRow),
+        _ => Err("expected overwrite, partial or firstRow".into()),
+    }
+}
+
+pub(super) fn duplicate_keys(text: &str) -> Result<DuplicateKeys, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "fail" => Ok(DuplicateKeys::Fail),
+        "latest" => Ok(DuplicateKeys::Latest),
+        _ => Err("expected fail or latest".into()),
     }
 }
 

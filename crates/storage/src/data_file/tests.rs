@@ -354,3 +354,63 @@ proptest! {
         });
     }
 }
+
+fn numbers(batch: &RecordBatch) -> Vec<i64> {
+    batch.column_by_name(ROW_NUMBER_COLUMN).unwrap().as_primitive::<Int64Type>().values().to_vec()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn chosen_rows_come_with_their_numbers(
+        chosen in proptest::collection::btree_set(0u64..2500, 0..40),
+        gone in proptest::collection::btree_set(0u64..2500, 0..200),
+        run in 0u64..2400,
+    ) {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+            let store = store();
+            let settings = WriterSettings { row_group_rows: 700, ..WriterSettings::default() };
+            write(&store, "a", &[rows(0, 2500)], settings).await;
+            let chosen: RowSet = chosen.into_iter().chain(run..run + 30).collect();
+            let gone: RowSet = gone.into_iter().collect();
+            let options = ReadOptions::new(schema()).with_only(&chosen).with_deleted(&gone).with_row_numbers();
+            let found = read(&store, "a", options).await.unwrap();
+            let expected: Vec<i64> = chosen.difference(&gone).iter().map(|row| row as i64).collect();
+            assert_eq!(ids(&found), expected);
+            assert_eq!(numbers(&found), expected);
+        });
+    }
+}
+
+#[tokio::test]
+async fn row_groups_outside_of_the_bounds_are_left_out_and_rows_keep_their_numbers() {
+    let store = store();
+    let settings = WriterSettings { row_group_rows: 1000, ..WriterSettings::default() };
+    write(&store, "a", &[rows(0, 3500)], settings).await;
+    let bounds = |column: &str, values| vec![ColumnBounds { column: column.into(), values }];
+    let long = bounds("id", ValueRange::Long(1500, 1600));
+    let found = read(&store, "a", ReadOptions::new(schema()).with_bounds(long).with_row_numbers()).await.unwrap();
+    assert_eq!(ids(&found), (1000..2000).collect::<Vec<_>>());
+    assert_eq!(numbers(&found), (1000..2000).collect::<Vec<_>>());
+    for (column, values) in [
+        ("group", ValueRange::Long(2, 3)),
+        ("name", ValueRange::Bytes(b"name-1".to_vec(), b"name-9".to_vec())),
+        ("nothing", ValueRange::Long(0, 0)),
+        ("id", ValueRange::Bytes(vec![], vec![])),
+    ] {
+        let options = ReadOptions::new(schema()).with_bounds(bounds(column, values));
+        assert_eq!(read(&store, "a", options).await.unwrap().num_rows(), 3500, "nothing is known of {column}");
+    }
+    let none = ReadOptions::new(schema()).with_bounds(bounds("name", ValueRange::Bytes(b"o".to_vec(), b"p".to_vec())));
+    assert_eq!(read(&store, "a", none).await.unwrap().num_rows(), 0);
+}
+
+#[tokio::test]
+async fn a_row_beyond_the_end_is_not_passed_over() {
+    let store = store();
+    write(&store, "a", &[rows(0, 10)], WriterSettings::default()).await;
+    let beyond: RowSet = [3, 10].into_iter().collect();
+    let error = read(&store, "a", ReadOptions::new(schema()).with_only(&beyond)).await.unwrap_err();
+    assert!(error.to_string().contains("row 10 is wanted of its 10 rows"), "{error}");
+}

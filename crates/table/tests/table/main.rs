@@ -9,5 +9,6 @@ mod layout;
 mod requests;
 mod restoring;
 mod time_travel;
+mod upserting;
 mod vacuuming;
 mod world;

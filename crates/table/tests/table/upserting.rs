@@ -1,0 +1,564 @@
+//! Upserts, against a map from keys to rows.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{BooleanArray, RecordBatch};
+use bytes::Bytes;
+use floe_storage::{DataFileWriter, PutOutcome, WriterSettings};
+use floe_table::{
+    CommitOutcome, CreateTable, ErrorKind, OnDuplicate, OptimizeOptions, Table, TableError, UpsertReport,
+};
+use floe_table_format::commit::{Stamp, assemble};
+use floe_table_format::{Add, ChangeSet, Operation, ReadSet, RowSet, TimestampMs, path::DataPath};
+use floe_testkit::{Batch, rows};
+use futures::TryStreamExt;
+use proptest::prelude::*;
+
+use crate::world::{World, rows_now};
+
+/// What a row of the model has beside its key: a time and two values.
+type Values = (Option<i64>, Option<String>, Option<String>);
+type Row = (i64, Values);
+
+fn keyed() -> CreateTable {
+    CreateTable::from_arrow(&batch(&[]).schema()).expect("a Delta schema").with_primary_key(["id"])
+}
+
+fn batch(rows: &[Row]) -> RecordBatch {
+    Batch::new()
+        .long("id", rows.iter().map(|row| row.0))
+        .long("ts", rows.iter().map(|row| row.1.0))
+        .text("a", rows.iter().map(|row| row.1.1.as_deref()))
+        .text("b", rows.iter().map(|row| row.1.2.as_deref()))
+        .build()
+}
+
+fn row(id: i64, ts: i64, a: &str, b: &str) -> Row {
+    (id, (Some(ts), Some(a.to_owned()), Some(b.to_owned())))
+}
+
+fn printed(model: &BTreeMap<i64, Values>) -> Vec<String> {
+    rows(&[batch(&model.iter().map(|(id, values)| (*id, values.clone())).collect::<Vec<_>>())])
+}
+
+async fn keys_of(table: &Table) -> Vec<String> {
+    let snapshot = table.snapshot().await.expect("loaded");
+    let batches: Vec<RecordBatch> =
+        snapshot.scan().with_columns(["id"]).stream().await.expect("planned").try_collect().await.expect("read");
+    rows(&batches)
+}
+
+fn counts(report: &UpsertReport) -> (u64, u64, u64, u64) {
+    (report.rows_inserted, report.rows_updated, report.rows_deleted, report.rows_ignored)
+}
+
+/// A file that a writer without the key commits.
+async fn append_like_another_engine(table: &Table, rows: &RecordBatch) {
+    let snapshot = table.snapshot().await.expect("loaded");
+    let state = snapshot.state();
+    let relative = format!("foreign-{}.parquet", table.env().uuid());
+    let mut writer =
+        DataFileWriter::new(table.data_store(), &relative, rows.schema(), WriterSettings::default()).expect("a path");
+    writer.write(rows).await.expect("written");
+    let written = writer.finish().await.expect("written");
+    let add = Add {
+        path: DataPath::encode(&relative),
+        size: written.size as i64,
+        modification_time: 1,
+        data_change: true,
+        stats: Some(format!("{{\"numRecords\":{}}}", rows.num_rows())),
+        ..Add::default()
+    };
+    let change = ChangeSet { adds: vec![add], ..ChangeSet::new(Operation::new("WRITE")) };
+    let read = ReadSet { version: Some(state.version), ..ReadSet::default() };
+    let stamp = Stamp { token: table.env().uuid().to_string(), now: TimestampMs(1) };
+    let commit = assemble(&change, &read, Some(state), stamp).expect("a sound commit");
+    let put = table.log_store().put_if_absent(commit.version, Bytes::from(commit.bytes)).await.expect("put");
+    assert_eq!(put, PutOutcome::Written);
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Mode {
+    Overwrite,
+    EventTime,
+    Partial,
+    PartialEventTime,
+    FirstRow,
+}
+
+impl Mode {
+    fn create(self) -> CreateTable {
+        let create = keyed().with_property("floe.autoCompact", "false").with_property("floe.deleteMarker", "gone");
+        match self {
+            Mode::Overwrite => create,
+            Mode::EventTime => create.with_property("floe.orderingFields", "ts"),
+            Mode::Partial => create.with_property("floe.mergeMode", "partial"),
+            Mode::PartialEventTime => {
+                create.with_property("floe.mergeMode", "partial").with_property("floe.orderingFields", "ts")
+            }
+            Mode::FirstRow => create.with_property("floe.mergeMode", "firstRow"),
+        }
+    }
+
+    /// What an upsert does to the model, one row after the other.
+    fn apply(self, model: &mut BTreeMap<i64, Values>, new: &[(Row, bool)], with_b: bool) {
+        // Of the rows of a key in one batch the latest counts, before it meets the table.
+        let mut counting: BTreeMap<i64, (Values, bool)> = BTreeMap::new();
+        for ((id, values), gone) in new {
+            match counting.get(id) {
+                Some(_) if self == Mode::FirstRow => continue,
+                Some((known, _)) if self.orders() && values.0 < known.0 => continue,
+                _ => drop(counting.insert(*id, (values.clone(), *gone))),
+            }
+        }
+        for (id, (mut values, gone)) in counting {
+            let old = model.get(&id).cloned();
+            if let Some(old) = &old {
+                if self.orders() && values.0 < old.0 {
+                    continue;
+                }
+                if self == Mode::FirstRow && !gone {
+                    continue;
+                }
+            }
+            if gone {
+                model.remove(&id);
+                continue;
+            }
+            if !with_b {
+                let keeps = matches!(self, Mode::Partial | Mode::PartialEventTime);
+                values.2 = old.filter(|_| keeps).and_then(|old| old.2);
+            }
+            model.insert(id, values);
+        }
+    }
+
+    fn orders(self) -> bool {
+        matches!(self, Mode::EventTime | Mode::PartialEventTime)
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Op {
+    /// Rows, whether each deletes, whether column `b` is given.
+    Upsert(Vec<(Row, bool)>, bool),
+    DeleteKeys(Vec<i64>),
+    Insert(Vec<Row>),
+    /// Deletes rows with keys of a range by their positions, as DELETE does.
+    DeleteRange(i64, i64),
+    ForeignAppend(Vec<Row>),
+    Optimize,
+    BuildIndex,
+    DropIndex,
+    /// Flips a byte of, cuts, or removes an index file.
+    Damage(u8, prop::sample::Index),
+    Reopen,
+    RestoreFirst,
+}
+
+fn new_row() -> impl Strategy<Value = Row> {
+    let text = prop_oneof![Just(None), "[a-c]{1,2}".prop_map(Some)];
+    (0i64..24, prop_oneof![1 => Just(None), 6 => (0i64..12).prop_map(Some)], text.clone(), text)
+        .prop_map(|(id, ts, a, b)| (id, (ts, a, b)))
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let marked = (new_row(), prop::bool::weighted(0.15));
+    prop_oneof![
+        8 => (prop::collection::vec(marked, 0..12), any::<bool>()).prop_map(|(rows, with_b)| Op::Upsert(rows, with_b)),
+        2 => prop::collection::vec(0i64..24, 0..5).prop_map(Op::DeleteKeys),
+        2 => prop::collection::vec(new_row(), 1..4).prop_map(Op::Insert),
+        1 => (0i64..24, 1i64..6).prop_map(|(from, width)| Op::DeleteRange(from, from + width)),
+        1 => prop::collection::vec(new_row(), 1..4).prop_map(Op::ForeignAppend),
+        1 => Just(Op::Optimize),
+        2 => Just(Op::BuildIndex),
+        1 => Just(Op::DropIndex),
+        3 => (0u8..3, any::<prop::sample::Index>()).prop_map(|(how, at)| Op::Damage(how, at)),
+        1 => Just(Op::Reopen),
+        1 => Just(Op::RestoreFirst),
+    ]
+}
+
+async fn carry_out(world: &mut World, mode: Mode, op: &Op, model: &mut BTreeMap<i64, Values>) {
+    let table = world.table.clone();
+    match op {
+        Op::Upsert(new, with_b) => {
+            let given: Vec<Row> = new.iter().map(|(row, _)| row.clone()).collect();
+            let marks = BooleanArray::from(new.iter().map(|(_, gone)| *gone).collect::<Vec<_>>());
+            let mut rows = batch(&given);
+            if !with_b {
+                rows = rows.project(&[0, 1, 2]).expect("three columns");
+            }
+            let mut columns: Vec<(String, arrow::array::ArrayRef)> = rows
+                .schema()
+                .fields()
+                .iter()
+                .zip(rows.columns())
+                .map(|(field, column)| (field.name().clone(), column.clone()))
+                .collect();
+            columns.push(("gone".into(), std::sync::Arc::new(marks)));
+            let rows = RecordBatch::try_from_iter(columns).expect("columns of one length");
+            let before = model.clone();
+            mode.apply(model, new, *with_b);
+            let report = table.upsert(vec![rows]).await.expect("upserted");
+            let inserted = model.keys().filter(|id| !before.contains_key(id)).count() as u64;
+            let deleted = before.keys().filter(|id| !model.contains_key(id)).count() as u64;
+            assert_eq!((report.rows_inserted, report.rows_deleted), (inserted, deleted), "{report:?}");
+        }
+        Op::DeleteKeys(ids) => {
+            let before = model.len();
+            model.retain(|id, _| !ids.contains(id));
+            let keys = Batch::new().long("id", ids.clone()).build();
+            let report = table.delete_keys(vec![keys]).await.expect("deleted");
+            assert_eq!(report.rows_deleted as usize, before - model.len());
+        }
+        Op::Insert(new) => {
+            let ids: std::collections::BTreeSet<i64> = new.iter().map(|(id, _)| *id).collect();
+            let clash = ids.len() < new.len() || ids.iter().any(|id| model.contains_key(id));
+            match table.append(vec![batch(new)]).await {
+                Ok(_) => {
+                    assert!(!clash, "a key came in twice");
+                    model.extend(new.iter().cloned());
+                }
+                Err(TableError::DuplicateKey { in_table: false, key, .. }) => {
+                    assert!(clash && key.starts_with("id = "), "{key}");
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        Op::DeleteRange(from, to) => {
+            let ids: Vec<i64> = (*from..*to).collect();
+            let snapshot = table.snapshot().await.expect("loaded");
+            let transaction = crate::world::delete_ids(&table, &snapshot, &ids).await.expect("prepared");
+            transaction.commit().await.expect("committed").committed().expect("alone");
+            model.retain(|id, _| !ids.contains(id));
+        }
+        Op::ForeignAppend(new) => {
+            let fresh: BTreeMap<i64, Values> = new.iter().filter(|(id, _)| !model.contains_key(id)).cloned().collect();
+            if !fresh.is_empty() {
+                append_like_another_engine(&table, &batch(&fresh.clone().into_iter().collect::<Vec<_>>())).await;
+                model.extend(fresh);
+            }
+        }
+        Op::Optimize => drop(table.optimize(OptimizeOptions::default()).await.expect("optimised")),
+        Op::BuildIndex => {
+            let status = table.build_index().await.expect("built");
+            assert_eq!(status.files_covered, status.files_total, "{status:?}");
+        }
+        Op::DropIndex => drop(table.drop_index().await.expect("dropped")),
+        Op::Damage(how, at) => {
+            let files = table.data_store().list_folder("_floe/index").await.expect("listed");
+            if files.is_empty() {
+                return;
+            }
+            let file = &files[at.index(files.len())];
+            let mut bytes = table.data_store().get(&file.path).await.expect("read").to_vec();
+            let place = at.index(bytes.len());
+            match how {
+                // Where entries stand, or else most flips would hit the space behind them.
+                0 => bytes[place % 480] ^= 1 << (place % 8),
+                1 => bytes.truncate(place),
+                _ => return drop(table.data_store().delete_many(vec![file.path.clone()]).await),
+            }
+            table.data_store().put(&file.path, Bytes::from(bytes)).await.expect("written");
+        }
+        Op::Reopen => world.table = world.other_handle().await,
+        Op::RestoreFirst => {
+            let version = floe_table_format::Version::new(1).expect("small");
+            if table.snapshot().await.expect("loaded").version() > version {
+                table.restore(floe_table_format::VersionSpec::Version(version)).await.expect("restored");
+                model.clear();
+                model.insert(3, row(3, 1, "first", "row").1);
+            }
+        }
+    }
+}
+
+fn check_history(mode: Mode, ops: &[Op]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut world = World::new(mode.create()).await;
+        let mut model = BTreeMap::new();
+        let first = row(3, 1, "first", "row");
+        world.table.append(vec![batch(std::slice::from_ref(&first))]).await.expect("appended");
+        model.insert(first.0, first.1);
+        for (number, op) in ops.iter().enumerate() {
+            carry_out(&mut world, mode, op, &mut model).await;
+            assert_eq!(rows_now(&world).await, printed(&model), "after operation {number}: {op:?}");
+        }
+        // A look-up finds each row, whatever has become of the index.
+        let ids = Batch::new().long("id", 0..24i64).build();
+        let found: Vec<RecordBatch> =
+            world.table.get(&ids).await.expect("looked up").try_collect().await.expect("read");
+        assert_eq!(rows(&found), printed(&model));
+        let report = world.table.check().await.expect("checked");
+        assert!(report.is_sound(), "{report:?}");
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(160))]
+
+    #[test]
+    fn upserts_equal_a_map(
+        mode in prop_oneof![
+            Just(Mode::Overwrite), Just(Mode::EventTime), Just(Mode::Partial), Just(Mode::PartialEventTime),
+            Just(Mode::FirstRow)
+        ],
+        ops in prop::collection::vec(op(), 1..14),
+    ) {
+        check_history(mode, &ops);
+    }
+}
+
+#[tokio::test]
+async fn an_upsert_replaces_rows_of_its_keys_and_inserts_the_others() {
+    let world = World::new(keyed()).await;
+    let report = world.table.upsert(vec![batch(&[row(1, 1, "a", "b"), row(2, 1, "c", "d")])]).await.expect("upserted");
+    assert_eq!(counts(&report), (2, 0, 0, 0));
+    let report = world.table.upsert(vec![batch(&[row(2, 2, "e", "f"), row(3, 2, "g", "h")])]).await.expect("upserted");
+    assert_eq!(counts(&report), (1, 1, 0, 0));
+    assert_eq!(rows_now(&world).await, ["1|1|a|b", "2|2|e|f", "3|2|g|h"]);
+    let history = world.table.history(None).await.expect("read");
+    assert_eq!(history[0].info.operation.as_deref(), Some("UPSERT"));
+}
+
+#[tokio::test]
+async fn a_small_upsert_to_an_open_table_costs_two_puts_and_its_checksum() {
+    let world = World::new(keyed()).await;
+    world
+        .table
+        .append(vec![batch(&(0..500).map(|n| row(n, 1, "a", "b")).collect::<Vec<_>>())])
+        .await
+        .expect("appended");
+    world.table.upsert(vec![batch(&[row(2, 2, "e", "f")])]).await.expect("upserted");
+    let before = world.store.counts();
+    world
+        .table
+        .upsert(vec![batch(&[row(2, 3, "g", "h"), row(7, 3, "g", "h"), row(900, 3, "g", "h")])])
+        .await
+        .expect("upserted");
+    let spent = world.store.counts() - before;
+    assert!(spent.total() <= 3, "rows, commit and checksum; old rows are found in memory: {spent:?}");
+}
+
+#[tokio::test]
+async fn a_key_that_comes_twice_is_refused_by_name() {
+    let world = World::new(keyed()).await;
+    world.table.append(vec![batch(&[row(1, 1, "a", "b")])]).await.expect("appended");
+    for rows in [vec![row(1, 2, "c", "d")], vec![row(5, 2, "c", "d"), row(5, 3, "e", "f")]] {
+        let id = rows[0].0;
+        let error = world.table.append(vec![batch(&rows)]).await.expect_err("the key is taken");
+        assert!(error.to_string().contains(&format!("the key id = {id} is there already")), "{error}");
+        assert_eq!(error.kind(), ErrorKind::FixInput);
+    }
+    let nothing = Batch::new().long("id", [None]).build();
+    let error = world.table.append(vec![nothing]).await.expect_err("no key");
+    assert!(error.to_string().contains("NOT NULL id"), "{error}");
+    assert_eq!(rows_now(&world).await, ["1|1|a|b"]);
+}
+
+#[tokio::test]
+async fn creating_with_rows_and_replacing_guards_keys_too() {
+    let rows_twice = vec![batch(&[row(1, 1, "a", "b"), row(1, 2, "c", "d")])];
+    let store = std::sync::Arc::new(floe_storage::object_store::memory::InMemory::new());
+    let builder = || {
+        let location = floe_storage::Location::with_store(store.clone(), "t".into(), "memory:///t");
+        Table::builder("memory:///t").with_location(location)
+    };
+    let stream = |rows: Vec<RecordBatch>| futures::StreamExt::boxed(futures::stream::iter(rows.into_iter().map(Ok)));
+    let error = builder().create_with(keyed(), stream(rows_twice)).await.expect_err("twice");
+    assert!(matches!(error, TableError::DuplicateKey { .. }), "{error}");
+    let table = builder().create_with(keyed(), stream(vec![batch(&[row(1, 1, "a", "b")])])).await.expect("created");
+    let replaced = keyed().with_if_exists(floe_table::IfExists::Replace);
+    builder().create_with(replaced, stream(vec![batch(&[row(1, 9, "z", "z")])])).await.expect("replaced");
+    assert_eq!(keys_of(&table).await, ["1"]);
+}
+
+#[tokio::test]
+async fn two_writers_of_different_rows_of_one_file_both_win() {
+    let world = World::new(keyed()).await;
+    world
+        .table
+        .append(vec![batch(&(0..100).map(|n| row(n, 1, "a", "b")).collect::<Vec<_>>())])
+        .await
+        .expect("appended");
+    let (one, other) = (world.other_handle().await, world.other_handle().await);
+    // Both have seen the same version; the second one has to come on top of the first.
+    let first = one.upsert(vec![batch(&[row(3, 2, "one", "b")])]).await.expect("upserted");
+    let second =
+        other.upsert(vec![batch(&[row(4, 2, "other", "b"), row(200, 2, "new", "b")])]).await.expect("upserted");
+    assert_eq!((counts(&first), counts(&second)), ((0, 1, 0, 0), (1, 1, 0, 0)));
+    let rows = rows_now(&world).await;
+    assert_eq!(rows.len(), 101);
+    assert!(rows.contains(&"3|2|one|b".to_owned()) && rows.contains(&"4|2|other|b".to_owned()));
+}
+
+#[tokio::test]
+async fn two_writers_of_one_new_key_leave_one_row() {
+    let world = World::new(keyed()).await;
+    world.table.append(vec![batch(&[row(0, 1, "a", "b")])]).await.expect("appended");
+    let (one, other, third) = (world.other_handle().await, world.other_handle().await, world.other_handle().await);
+    one.upsert(vec![batch(&[row(7, 2, "one", "b")])]).await.expect("upserted");
+    let report = other.upsert(vec![batch(&[row(7, 3, "other", "b")])]).await.expect("upserted");
+    assert_eq!(counts(&report), (0, 1, 0, 0), "the row of the winner was found");
+    let error = third.append(vec![batch(&[row(7, 4, "third", "b")])]).await.expect_err("the key is taken by now");
+    assert!(matches!(error, TableError::DuplicateKey { .. }), "{error}");
+    assert_eq!(rows_now(&world).await, ["0|1|a|b", "7|3|other|b"]);
+}
+
+#[tokio::test]
+async fn late_rows_lose_against_a_writer_that_came_first() {
+    let world = World::new(keyed().with_property("floe.orderingFields", "ts")).await;
+    world.table.append(vec![batch(&[row(1, 1, "a", "b")])]).await.expect("appended");
+    let (one, other) = (world.other_handle().await, world.other_handle().await);
+    one.upsert(vec![batch(&[row(1, 9, "late", "b"), row(2, 9, "late", "b")])]).await.expect("upserted");
+    // What this one computed from version 1 does not hold any more: it computes again.
+    let report =
+        other.upsert(vec![batch(&[row(1, 5, "early", "b"), row(2, 5, "early", "b"), row(3, 5, "x", "y")])]).await;
+    assert_eq!(counts(&report.expect("upserted")), (1, 0, 0, 2));
+    assert_eq!(rows_now(&world).await, ["1|9|late|b", "2|9|late|b", "3|5|x|y"]);
+}
+
+#[tokio::test]
+async fn an_upsert_wins_over_a_compaction_of_its_files() {
+    let world = World::new(keyed().with_property("floe.autoCompact", "false")).await;
+    for n in 0..4 {
+        world.table.append(vec![batch(&[row(n, 1, "a", "b"), row(n + 10, 1, "a", "b")])]).await.expect("appended");
+    }
+    let (writer, compactor) = (world.other_handle().await, world.other_handle().await);
+    writer.snapshot().await.expect("loaded");
+    let report = compactor.optimize(OptimizeOptions::default()).await.expect("optimised");
+    assert_eq!(report.files_removed, 4);
+    let report = writer.upsert(vec![batch(&[row(2, 2, "new", "b")])]).await.expect("upserted");
+    assert_eq!(counts(&report), (0, 1, 0, 0));
+    assert_eq!(rows_now(&world).await.len(), 8);
+}
+
+#[tokio::test]
+async fn a_delete_by_position_follows_its_rows_into_a_compacted_file() {
+    let world = World::new(keyed().with_property("floe.autoCompact", "false")).await;
+    for n in 0..4 {
+        world.table.append(vec![batch(&[row(n, 1, "a", "b"), row(n + 10, 1, "a", "b")])]).await.expect("appended");
+    }
+    let writer = world.other_handle().await;
+    let snapshot = writer.snapshot().await.expect("loaded");
+    let delete = crate::world::delete_ids(&writer, &snapshot, &[2, 13]).await.expect("prepared");
+    let beaten = crate::world::delete_ids(&writer, &snapshot, &[2]).await.expect("prepared");
+    world.table.optimize(OptimizeOptions::default()).await.expect("optimised");
+    delete.commit().await.expect("committed").committed().expect("the rows were found again");
+    assert_eq!(rows_now(&world).await.len(), 6);
+    // What is gone by now is not found, and that is a conflict.
+    assert!(matches!(beaten.commit().await.expect("settled"), CommitOutcome::Conflicted { .. }));
+    assert_eq!(rows_now(&world).await.len(), 6);
+}
+
+#[tokio::test]
+async fn a_key_doubled_by_another_engine_is_told_and_can_be_settled() {
+    let world = World::new(keyed()).await;
+    world.table.append(vec![batch(&[row(1, 1, "a", "b"), row(2, 1, "c", "d")])]).await.expect("appended");
+    append_like_another_engine(&world.table, &batch(&[row(2, 7, "foreign", "f")])).await;
+    let report = world.table.check().await.expect("checked");
+    assert_eq!((report.repeated_keys_total, report.repeated_keys[0].key.as_str()), (1, "id = 2"));
+    assert!(!report.is_sound());
+    // Upserts of other keys go on, those that touch it fail and say why.
+    world.table.upsert(vec![batch(&[row(1, 2, "e", "f")])]).await.expect("upserted");
+    let error = world.table.upsert(vec![batch(&[row(2, 8, "g", "h")])]).await.expect_err("which row is it?");
+    assert!(error.to_string().contains("id = 2 has several rows"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Repair);
+    let settle = [("floe.duplicateKeys".to_owned(), "latest".to_owned())];
+    world.table.set_properties(settle.into()).await.expect("set");
+    let report = world.table.upsert(vec![batch(&[row(2, 8, "g", "h")])]).await.expect("upserted");
+    assert_eq!(report.rows_updated, 2);
+    assert_eq!(rows_now(&world).await, ["1|2|e|f", "2|8|g|h"]);
+    assert!(world.table.check().await.expect("checked").is_sound());
+}
+
+#[tokio::test]
+async fn a_key_is_declared_on_a_table_that_keeps_it_only() {
+    let world = World::with_names().await;
+    world.table.append(vec![crate::world::names(&[(1, "a"), (2, "b"), (2, "c")])]).await.expect("appended");
+    let error = world.table.upsert(vec![crate::world::names(&[(1, "x")])]).await.expect_err("no key");
+    assert!(error.to_string().contains("no primary key"), "{error}");
+    let error = world.table.add_primary_key(vec!["id".into()]).await.expect_err("2 is there twice");
+    assert!(error.to_string().contains("id = 2 has several rows"), "{error}");
+    let error = world.table.add_primary_key(vec!["nam".into()]).await.expect_err("no such column");
+    assert!(error.to_string().contains("did you mean name?"), "{error}");
+    world.table.add_primary_key(vec!["id".into(), "name".into()]).await.expect("all pairs differ");
+    world.table.append(vec![crate::world::names(&[(2, "b")])]).await.expect_err("the pair is taken");
+    world.table.append(vec![crate::world::names(&[(2, "d")])]).await.expect("another pair");
+    world.table.drop_primary_key(false).await.expect("dropped");
+    world.table.append(vec![crate::world::names(&[(2, "b")])]).await.expect("no key, no guard");
+}
+
+#[tokio::test]
+async fn tables_without_deletion_vectors_are_upserted_by_rewriting() {
+    let world = World::new(keyed().with_property("delta.enableDeletionVectors", "false")).await;
+    world.table.append(vec![batch(&(0..20).map(|n| row(n, 1, "a", "b")).collect::<Vec<_>>())]).await.expect("appended");
+    for n in 0..4 {
+        let report = world.table.upsert(vec![batch(&[row(n, 2, "new", "b"), row(30, n, "x", "y")])]).await;
+        assert_eq!(report.expect("upserted").rows_updated, if n == 0 { 1 } else { 2 });
+    }
+    let (one, other) = (world.other_handle().await, world.other_handle().await);
+    one.upsert(vec![batch(&[row(5, 3, "one", "b")])]).await.expect("upserted");
+    other.upsert(vec![batch(&[row(6, 3, "other", "b")])]).await.expect("upserted");
+    assert_eq!(rows_now(&world).await.len(), 21);
+    assert!(world.table.check().await.expect("checked").is_sound());
+}
+
+#[tokio::test]
+async fn batches_larger_than_memory_are_upserted_in_chunks_of_one_commit() {
+    for (mode, expected) in [("overwrite", "9"), ("firstRow", "0")] {
+        let world = World::new(keyed().with_property("floe.mergeMode", mode)).await;
+        // Every chunk has the same keys: the last one, or the first one, counts.
+        let chunks: Vec<RecordBatch> =
+            (0..10).map(|chunk| batch(&(0..20_000).map(|n| row(n, chunk, "a", "b")).collect::<Vec<_>>())).collect();
+        let rows = futures::StreamExt::boxed(futures::stream::iter(chunks.into_iter().map(Ok)));
+        let options = floe_table::UpsertOptions { memory_limit: 3 << 20, ..Default::default() };
+        let report = world.table.upsert_stream(rows, options).await.expect("upserted");
+        assert_eq!((report.rows_inserted, report.rows_updated), (20_000, 0));
+        assert_eq!(report.version.map(|v| v.get()), Some(1));
+        let rows = rows_now(&world).await;
+        assert_eq!(rows.len(), 20_000);
+        assert!(rows.iter().all(|row| row.split('|').nth(1) == Some(expected)), "{mode}");
+    }
+}
+
+#[tokio::test]
+async fn later_chunks_see_what_earlier_ones_staged() {
+    let create = keyed().with_property("floe.mergeMode", "partial").with_property("floe.orderingFields", "ts");
+    let world = World::new(create).await;
+    let chunk = |ts: i64, a: &str| batch(&(0..20_000).map(|n| row(n, ts, a, "b")).collect::<Vec<_>>());
+    let chunks = [chunk(5, "x"), chunk(9, "y"), chunk(7, "z")].map(|rows| rows.project(&[0, 1, 2]).expect("columns"));
+    let rows = futures::StreamExt::boxed(futures::stream::iter(chunks.map(Ok)));
+    let options = floe_table::UpsertOptions { memory_limit: 3 << 20, ..Default::default() };
+    let report = world.table.upsert_stream(rows, options).await.expect("upserted");
+    assert_eq!((report.rows_inserted, report.rows_ignored), (20_000, 40_000));
+    assert!(rows_now(&world).await.iter().all(|row| row.ends_with("|9|y|NULL")));
+}
+
+#[tokio::test]
+async fn a_transaction_settles_its_own_keys() {
+    let world = World::new(keyed()).await;
+    world.table.append(vec![batch(&[row(1, 1, "a", "b"), row(2, 1, "c", "d")])]).await.expect("appended");
+    let stream = |rows: Vec<Row>| futures::StreamExt::boxed(futures::stream::iter([Ok(batch(&rows))]));
+    // An update as a program writes it: the old row out by its place, the new one in.
+    let snapshot = world.table.snapshot().await.expect("loaded");
+    let file = snapshot.scan().plan().expect("planned").files[0].log_path.clone();
+    let mut update = world.table.begin_at(&snapshot, Operation::new("UPDATE")).expect("writable");
+    update.delete_rows(&file, RowSet::from_iter([0]));
+    update.stage_rows(stream(vec![row(1, 2, "e", "f")])).await.expect("staged");
+    update.commit().await.expect("committed").committed().expect("alone");
+    // The same with a key that another row has.
+    let snapshot = world.table.snapshot().await.expect("loaded");
+    let mut clash = world.table.begin_at(&snapshot, Operation::new("UPDATE")).expect("writable");
+    clash.delete_rows(&file, RowSet::from_iter([1]));
+    clash.stage_rows(stream(vec![row(1, 2, "g", "h")])).await.expect("staged");
+    let error = clash.commit().await.expect_err("1 is taken");
+    assert!(matches!(error, TableError::DuplicateKey { .. }), "{error}");
+    let mut keep = world.table.begin_at(&snapshot, Operation::new("WRITE")).expect("writable");
+    keep.on_duplicate(OnDuplicate::Keep).expect("there is a key");
+    keep.stage_rows(stream(vec![row(1, 3, "i", "j"), row(5, 3, "k", "l")])).await.expect("staged");
+    keep.commit().await.expect("committed").committed().expect("alone");
+    assert_eq!(rows_now(&world).await, ["1|2|e|f", "2|1|c|d", "5|3|k|l"]);
+}
