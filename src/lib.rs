@@ -35,13 +35,14 @@ pub use floe_query::{
 };
 pub use floe_storage::{Env, Location, StorageError, StorageOptions};
 pub use floe_table::{
-    AppendOptions, BatchStream, CommitOutcome, CommitReport, CreateTable, ErrorKind, HistoryEntry, IfExists,
-    OptimizeOptions, OptimizeReport, RestoreReport, SaveMode, Scan, ScanPlan, Snapshot, Table, TableBuilder,
-    TableError, Transaction, VacuumOptions, VacuumReport,
+    AppendOptions, BatchStream, CheckReport, CommitOutcome, CommitReport, CreateTable, ErrorKind, HistoryEntry,
+    IfExists, IndexStatus, KeyedRows, LookupReport, OnDuplicate, OptimizeOptions, OptimizeReport, RestoreReport,
+    SaveMode, Scan, ScanPlan, Snapshot, Table, TableBuilder, TableError, Transaction, UpsertOptions, UpsertReport,
+    VacuumOptions, VacuumReport,
 };
 pub use floe_table_format::{
-    CompareOp, DataType, Operation, Predicate, PrimitiveType, RowSet, Scalar, StructField, StructType, TimestampMs,
-    Version, VersionSpec,
+    CompareOp, DataType, MergeMode, Operation, Predicate, PrimitiveType, RowSet, Scalar, StructField, StructType,
+    TimestampMs, Version, VersionSpec,
 };
 
 pub use arrow;

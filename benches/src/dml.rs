@@ -101,7 +101,7 @@ async fn counts(session: &Session) -> Result<Value, BoxError> {
     Ok(json!({"metrics": metrics}))
 }
 
-fn copy_folder(from: &Path, to: &Path) -> Result<(), BoxError> {
+pub(crate) fn copy_folder(from: &Path, to: &Path) -> Result<(), BoxError> {
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;

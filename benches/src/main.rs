@@ -4,19 +4,22 @@
 //! cargo run --release -p floe-benches -- load       # TPC-H lineitem from Parquet into a table, beside deltalake
 //! cargo run --release -p floe-benches -- queries    # the 22 TPC-H queries, beside DataFusion on the same Parquet files
 //! cargo run --release -p floe-benches -- dml        # DELETE and MERGE of 0.1% of lineitem, beside deltalake
+//! cargo run --release -p floe-benches -- upsert      # upserts, look-ups, deletes on 10M rows, beside Sail and deltalake
+//! cargo run --release -p floe-benches -- upsert-100m # an upsert of 0.1% of 100M rows, beside Sail and deltalake
 //! cargo run --release -p floe-benches -- requests   # requests to the store of an append and of a refresh
 //! ```
 //!
 //! Every side of every round is a process of its own, so that CPU time and peak memory are its alone; rounds
 //! alternate between the sides. `--scale-factor` (default 1), `--rounds` (default 3) and `--data DIR` (default
-//! `target/tpch`, kept between runs) change the workload. deltalake is the PyPI package; it is installed into a virtual
-//! environment below the data folder on first use.
+//! `target/tpch`, kept between runs) change the workload. The peers are PyPI packages; they are installed into a
+//! virtual environment below the data folder on first use.
 
 mod dml;
 mod load;
 mod measure;
 mod queries;
 mod requests;
+mod upsert;
 
 use std::path::PathBuf;
 
@@ -33,11 +36,13 @@ fn main() -> Result<(), BoxError> {
                 "load" => load::run(&settings),
                 "queries" => queries::run(&settings),
                 "dml" => dml::run(&settings),
+                "upsert" => upsert::run(&settings),
+                "upsert-100m" => upsert::run_100m(&settings),
                 "requests" => measure::block_on(requests::run()),
-                other => Err(format!("no workload {other}: load, queries, dml, requests").into()),
+                other => Err(format!("no workload {other}: load, queries, dml, upsert, upsert-100m, requests").into()),
             }
         }
-        None => Err("which workload? load, queries, dml or requests".into()),
+        None => Err("which workload? load, queries, dml, upsert, upsert-100m or requests".into()),
     }
 }
 
@@ -54,6 +59,17 @@ fn run_side(words: &[&str]) -> Result<(), BoxError> {
         Some("prepare-dml") => measure::side(dml::prepare(at(1)?, at(2)?)),
         Some("delete-floe") => measure::side(dml::delete(at(1)?)),
         Some("merge-floe") => measure::side(dml::merge(at(1)?, at(2)?)),
+        Some("prepare-upsert") => {
+            let size = if words.get(1).copied() == Some("k100") { upsert::K100 } else { upsert::K10 };
+            let kind = words.get(2).copied().unwrap_or_default().to_owned();
+            let folder = at(3)?;
+            measure::side(async move { upsert::prepare(size, &kind, folder).await })
+        }
+        Some("upsert-floe") => measure::side(upsert::upsert(at(1)?, at(2)?)),
+        Some("scan-floe") => measure::side(upsert::scan(at(1)?)),
+        Some("get-floe") => measure::side(upsert::get(at(1)?)),
+        Some("delete-k-floe") => measure::side(upsert::delete(at(1)?)),
+        Some("many-floe") => measure::side(upsert::many(at(1)?)),
         other => Err(format!("no side {other:?}").into()),
     }
 }

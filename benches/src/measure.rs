@@ -54,14 +54,15 @@ impl Settings {
         Ok(folder)
     }
 
-    /// The Python that has the deltalake package.
+    /// The Python that has the peers.
     pub(crate) fn python(&self) -> Result<PathBuf, BoxError> {
         let venv = std::env::var_os("FLOE_BENCH_VENV").map_or_else(|| self.data.join("venv"), PathBuf::from);
         let python = venv.join("bin/python");
         if !python.exists() {
-            eprintln!("installing deltalake 1.6.6 from PyPI into {}", venv.display());
+            eprintln!("installing deltalake 1.6.6 and Sail 0.7.2 from PyPI into {}", venv.display());
             run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-            run(Command::new(venv.join("bin/pip")).args(["install", "-q", "deltalake==1.6.6", "pyarrow==26.0.1"]))?;
+            let packages = ["deltalake==1.6.6", "pyarrow==26.0.1", "pysail==0.7.2", "pyspark-client==4.1.3"];
+            run(Command::new(venv.join("bin/pip")).args(["install", "-q"]).args(packages))?;
         }
         Ok(python)
     }

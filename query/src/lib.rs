@@ -28,6 +28,7 @@ pub mod session;
 
 pub mod catalog;
 
+mod keyed;
 pub mod provider;
 pub mod scan_exec;
 

@@ -11,11 +11,12 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, ExprSchemable};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
-use floe_table::{ScanPlan, Snapshot, Table};
+use floe_table::{KeyedRows, ScanPlan, Snapshot, Table};
 
 use crate::error::QueryError;
 use crate::expressions;
 use crate::filters;
+use crate::keyed;
 use crate::scan_exec::{
     DeltaScanExec, ScanLayout, ScanOptions, ScanRequest, ScanSpec, ScanStatistics, evaluate_on_partitions, external,
     live_rows, table_schema,
@@ -47,6 +48,8 @@ pub struct FloeTableProvider {
     pub(crate) snapshot: Arc<Snapshot>,
     live: bool,
     options: ScanOptions,
+    /// The only rows to read, found by key; none for all.
+    rows: Option<Arc<KeyedRows>>,
     pub(crate) schema: SchemaRef,
     pub(crate) defaults: HashMap<String, Expr>,
 }
@@ -72,7 +75,7 @@ impl FloeTableProvider {
         let options = ScanOptions { view_types: true, row_address: false };
         let schema = table_schema(&snapshot.state().schema, options.view_types)?;
         let defaults = column_defaults(&snapshot, &schema)?;
-        Ok(FloeTableProvider { snapshot, live: false, options, schema, defaults })
+        Ok(FloeTableProvider { snapshot, live: false, options, rows: None, schema, defaults })
     }
 
     /// Whether text and bytes are read as `Utf8View` and `BinaryView`, which is faster to filter and sort, or as `Utf8` and
@@ -94,6 +97,13 @@ impl FloeTableProvider {
         self.options.row_address = true;
         self.live = false;
         self.reshape()
+    }
+
+    /// Reads only rows that a look-up by key has found in the provider's snapshot.
+    pub(crate) fn with_rows(mut self, rows: KeyedRows) -> Self {
+        self.rows = Some(Arc::new(rows));
+        self.live = false;
+        self
     }
 
     /// Whether rows carry their address.
@@ -170,6 +180,14 @@ impl FloeTableProvider {
         let mut plan = snapshot.scan().with_predicate(predicate).plan().map_err(external)?;
 
         // The engine has dropped the filters on partition columns: they hold for a file or do not, and are decided here.
+        match &self.rows {
+            Some(rows) => plan.retain_rows(rows),
+            None => {
+                if let Some(rows) = keyed::look_up(&snapshot, &plan, filters).await.map_err(external)? {
+                    plan.retain_rows(&rows);
+                }
+            }
+        }
         let partition_columns = partition_columns(&snapshot);
         let (exact, others): (Vec<Expr>, Vec<Expr>) =
             filters.iter().cloned().partition(|filter| filters::is_partition_only(filter, &partition_columns));

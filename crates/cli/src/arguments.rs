@@ -18,6 +18,21 @@ pub enum Invocation {
     Sql(Request),
     /// A store to examine.
     Doctor(Examination),
+    /// A table to look after.
+    Care(Request, Care),
+}
+
+/// What to do for a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Care {
+    /// Look whether it is sound.
+    Check(String),
+    /// Cover all its files by the record index.
+    BuildIndex(String),
+    /// Say what the record index covers.
+    ShowIndex(String),
+    /// Delete the record index.
+    DropIndex(String),
 }
 
 /// A session, and what to run on it.
@@ -127,6 +142,35 @@ enum Other {
         /// A place in the store that may be written to; what is written there is removed again
         uri: String,
     },
+    /// Look whether a table has all its files, each primary key once, and an index that tells the truth
+    Check {
+        /// A table of the warehouse, or a path or URI
+        table: String,
+    },
+    /// Build, look at or drop the record index of a table with a primary key
+    Index {
+        #[command(subcommand)]
+        action: IndexAction,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum IndexAction {
+    /// Cover every file of the table
+    Build {
+        /// A table of the warehouse, or a path or URI
+        table: String,
+    },
+    /// Say what is covered
+    Status {
+        /// A table of the warehouse, or a path or URI
+        table: String,
+    },
+    /// Delete the index; nothing but speed is lost
+    Drop {
+        /// A table of the warehouse, or a path or URI
+        table: String,
+    },
 }
 
 const EXAMPLES: &str = "\
@@ -135,7 +179,9 @@ Examples:
   floe -c \"SELECT count(*) FROM 'data/*.parquet'\"   one statement
   floe path/to/table                                the shell, with one table opened
   floe -w s3://bucket/lake -f load.sql --format csv
-  floe doctor s3://bucket/lake";
+  floe doctor s3://bucket/lake
+  floe check orders
+  floe index build s3://bucket/lake/default/orders";
 
 /// Splits at the first `=`. The text is not repeated in the error: a secret may be what lacks its key.
 fn key_value(text: &str) -> Result<(String, String), String> {
@@ -153,9 +199,16 @@ impl Invocation {
     pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let matches = CommandLine::command().try_get_matches_from(hide_option_values(arguments)?)?;
         let line = CommandLine::from_arg_matches(&matches)?;
-        if let Some(Other::Doctor { uri }) = line.other {
-            return Ok(Self::Doctor(Examination { uri, options: line.shared.options, quiet: line.shared.quiet }));
-        }
+        let care = match line.other {
+            Some(Other::Doctor { uri }) => {
+                return Ok(Self::Doctor(Examination { uri, options: line.shared.options, quiet: line.shared.quiet }));
+            }
+            Some(Other::Check { table }) => Some(Care::Check(table)),
+            Some(Other::Index { action: IndexAction::Build { table } }) => Some(Care::BuildIndex(table)),
+            Some(Other::Index { action: IndexAction::Status { table } }) => Some(Care::ShowIndex(table)),
+            Some(Other::Index { action: IndexAction::Drop { table } }) => Some(Care::DropIndex(table)),
+            None => None,
+        };
         // `-c` and `-f` run in the order they stand, which only their positions tell.
         let positions = |id| matches.indices_of(id).into_iter().flatten().collect::<Vec<_>>();
         let mut sources: Vec<(usize, Source)> = positions("command")
@@ -169,7 +222,7 @@ impl Invocation {
         if place.as_deref().is_some_and(|place| place.to_ascii_lowercase().ends_with(".sql")) {
             sources.insert(0, Source::File(PathBuf::from(place.take().unwrap_or_default())));
         }
-        Ok(Self::Sql(Request {
+        let request = Request {
             place,
             warehouse: line.warehouse,
             sources,
@@ -177,13 +230,17 @@ impl Invocation {
             options: line.shared.options,
             read_only: line.read_only,
             quiet: line.shared.quiet,
-        }))
+        };
+        Ok(match care {
+            None => Self::Sql(request),
+            Some(care) => Self::Care(request, care),
+        })
     }
 
     /// Whether only errors are said.
     pub fn quiet(&self) -> bool {
         match self {
-            Self::Sql(request) => request.quiet,
+            Self::Sql(request) | Self::Care(request, _) => request.quiet,
             Self::Doctor(examination) => examination.quiet,
         }
     }
@@ -191,7 +248,7 @@ impl Invocation {
     /// The storage options.
     pub fn options(&self) -> &[(String, String)] {
         match self {
-            Self::Sql(request) => &request.options,
+            Self::Sql(request) | Self::Care(request, _) => &request.options,
             Self::Doctor(examination) => &examination.options,
         }
     }

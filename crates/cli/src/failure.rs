@@ -30,6 +30,8 @@ pub(crate) enum Failure {
     Storage(Box<StorageError>),
     /// The store was examined and cannot hold tables.
     UnfitStore { uri: String },
+    /// The table was checked and is not sound.
+    UnsoundTable { table: String },
     /// The terminal failed.
     Terminal(rustyline::error::ReadlineError),
 }
@@ -84,6 +86,7 @@ impl fmt::Display for Failure {
             Self::UnfitStore { uri } => {
                 write!(f, "{uri} cannot hold tables that are written to: writers could overwrite each other")
             }
+            Self::UnsoundTable { table } => write!(f, "{table} is not sound: see the findings"),
             Self::Terminal(error) => write!(f, "cannot read from the terminal: {error}"),
         }?;
         match self.hint() {

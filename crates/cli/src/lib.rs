@@ -20,6 +20,7 @@ mod place;
 mod runtimes;
 mod session;
 
+mod care;
 mod doctor;
 mod shell;
 
@@ -57,6 +58,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let finished = match invocation {
         Invocation::Doctor(request) => runtimes.work.block_on(doctor::examine(&request, &messages)),
         Invocation::Sql(request) => sql(&request, &messages, &runtimes),
+        Invocation::Care(request, care) => runtimes
+            .work
+            .block_on(Runner::open(&request, &messages))
+            .and_then(|runner| care::take(&runner, &runtimes, care)),
     };
     runtimes.leave();
     match finished {

@@ -74,6 +74,14 @@ impl Runner {
         self.until_interrupted(runtimes, |runner| async move { runner.script(&text, &source).await })
     }
 
+    /// Checks a table: whether it is sound, and the findings as lines of what and where.
+    pub(crate) async fn check(&self, table: &str) -> Result<(bool, Vec<(&'static str, String)>), Failure> {
+        let table = self.session.table(table).await?;
+        let report = Box::pin(table.check()).await.map_err(QueryError::from)?;
+        let harmless = |(finding, detail): (&'static str, String)| (finding, self.messages.harmless(&detail));
+        Ok((report.is_sound(), report.findings().into_iter().map(harmless).collect()))
+    }
+
     /// Shows the columns of every table of the current schema.
     pub(crate) fn run_all_columns(&self, runtimes: &Runtimes) -> Result<(), Failure> {
         self.until_interrupted(runtimes, |runner| async move { runner.all_columns().await })

@@ -24,7 +24,7 @@ use crate::sabotage::{Role, Saboteur};
 use crate::scenario::Scenario;
 use crate::store::FaultStore;
 
-pub(crate) use maintenance::{checkpointer, compactor, steward, vacuum};
+pub(crate) use maintenance::{checkpointer, compactor, indexer, steward, vacuum};
 pub(crate) use reader::reader;
 pub(crate) use writer::{Cursor, batch_of, scan_rows, writer};
 
@@ -90,7 +90,11 @@ impl Actor {
     }
 
     pub(crate) fn builder(&self) -> floe_table::TableBuilder {
-        Table::builder("sim:///lake/my table").with_env(self.env.clone()).with_location(self.location.clone())
+        Table::builder("sim:///lake/my table")
+            .with_env(self.env.clone())
+            .with_location(self.location.clone())
+            // The tables are tiny, and the index is to be used.
+            .with_index_from_rows(0)
     }
 
     /// Opens the table, in several attempts if need be. None, and a complaint, if it cannot be opened.
@@ -145,7 +149,9 @@ impl Actor {
 /// version that vacuum has emptied.
 fn expected_in_calm(error: &TableError) -> bool {
     match error {
-        TableError::Conflict { .. } => true,
+        TableError::Conflict { .. }
+        | TableError::SnapshotExpired { .. }
+        | TableError::DuplicateKey { in_table: false, .. } => true,
         TableError::InvalidRequest { operation, .. } => operation == "restore the version",
         TableError::Storage { source, .. } => matches!(source.as_ref(), StorageError::NotFound { .. }),
         other => matches!(

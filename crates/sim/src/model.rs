@@ -73,6 +73,12 @@ pub(crate) enum Intent {
     /// Adds what was read to the value of one row of it, the one with the smallest id. As a merge does that looks at
     /// rows it does not change.
     ReadThenUpdate(Filter),
+    /// Writes rows, each in the place of the row of its key.
+    Upsert(Vec<Row>),
+    /// Deletes the rows of keys.
+    DeleteKeys(Vec<i64>),
+    /// Adds rows of keys that have none.
+    Insert(Vec<Row>),
 }
 
 impl Intent {
@@ -144,8 +150,25 @@ impl Model {
                     self.rows.insert(changed.id, Known { row: changed, born: version, blind: false });
                 }
             }
+            Intent::Upsert(rows) => {
+                self.rows.retain(|_, known| !rows.iter().any(|row| row.key == known.row.key));
+                return self.add(rows.iter().cloned(), version, false);
+            }
+            Intent::DeleteKeys(keys) => self.rows.retain(|_, known| !keys.contains(&known.row.key)),
+            Intent::Insert(rows) => {
+                if let Some(known) = self.rows.values().find(|known| rows.iter().any(|row| row.key == known.row.key)) {
+                    return Err(format!("{:?} has its key already", known.row));
+                }
+                return self.add(rows.iter().cloned(), version, false);
+            }
         }
         Ok(())
+    }
+
+    /// A key that two rows have.
+    pub(crate) fn repeated_key(&self) -> Option<i64> {
+        let mut keys = std::collections::BTreeSet::new();
+        self.rows.values().map(|known| known.row.key).find(|key| !keys.insert(*key))
     }
 
     fn add(&mut self, rows: impl IntoIterator<Item = Row>, born: u64, blind: bool) -> Result<(), String> {

@@ -109,6 +109,11 @@ impl History {
                     .violations
                     .push(format!("version {number} changes rows and belongs to no operation: {:?}", version.info));
             }
+            if shared.scenario.keyed
+                && let Some(key) = model.repeated_key()
+            {
+                history.violations.push(format!("version {number}: two rows have the key {key}"));
+            }
             let expected = model.rows();
             let found = naive.rows(version).map_err(|what| format!("version {number}: {what}"))?;
             if found != expected {

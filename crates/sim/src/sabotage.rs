@@ -54,11 +54,21 @@ pub enum Sabotage {
     CleanupTooEager,
     /// In-commit timestamps follow the writer's clock, backwards too (law 3).
     ClockTrusted,
+    /// After a lost race keys are not looked up in what the winners added: rule K5 for keys (law 3).
+    WinnersAddsHidden,
+    /// After a lost race it does not count what the winners removed: rules K6 and K7 (law 3).
+    WinnersRemovesHidden,
+    /// After a lost race it does not count how far applications have come: rule K4 (law 7).
+    WinnersProgressHidden,
+    /// Index runs lack a row of a file that they say they cover (law 6).
+    IndexForgetsRow,
+    /// Index runs have the row of a key in the place of another one's (law 6).
+    IndexNamesOtherRow,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Sabotage; 18] = [
+    pub const ALL: [Sabotage; 23] = [
         Sabotage::CheckThenWrite,
         Sabotage::LostWrite,
         Sabotage::TokenForgotten,
@@ -77,6 +87,11 @@ impl Sabotage {
         Sabotage::VacuumIgnoresAge,
         Sabotage::CleanupTooEager,
         Sabotage::ClockTrusted,
+        Sabotage::WinnersAddsHidden,
+        Sabotage::WinnersRemovesHidden,
+        Sabotage::WinnersProgressHidden,
+        Sabotage::IndexForgetsRow,
+        Sabotage::IndexNamesOtherRow,
     ];
 }
 
@@ -93,6 +108,8 @@ pub enum Role {
     Vacuum,
     /// Writes checkpoints and cleans up the log.
     Checkpointer,
+    /// Builds, drops and damages the record index.
+    Indexer,
     /// Makes the table and looks at the result. Never sabotaged on reading.
     World,
 }
@@ -126,6 +143,21 @@ impl Saboteur {
         }
         if self.is(Sabotage::CompactionLosesRow) && self.role == Role::Compactor && is_data_file(path) {
             return bend::without_last_row(&bytes).unwrap_or(bytes);
+        }
+        if path.ends_with(".run") {
+            if self.is(Sabotage::IndexForgetsRow) {
+                return bend::run_with(&bytes, |entries| entries.truncate(entries.len().saturating_sub(1)))
+                    .unwrap_or(bytes);
+            }
+            if self.is(Sabotage::IndexNamesOtherRow) {
+                let exchange = |entries: &mut Vec<floe_index::Entry>| {
+                    if let [first, .., last] = entries.as_mut_slice() {
+                        std::mem::swap(&mut first.file, &mut last.file);
+                        std::mem::swap(&mut first.row, &mut last.row);
+                    }
+                };
+                return bend::run_with(&bytes, exchange).unwrap_or(bytes);
+            }
         }
         bytes
     }
@@ -173,8 +205,17 @@ impl Saboteur {
         }
         let Some(mut actions) = bend::parse(&bytes) else { return bytes };
         match self.bug {
-            Some(Sabotage::WinnersIgnored) if lock(&self.lost).first().is_some_and(|lost| version >= *lost) => {
+            Some(Sabotage::WinnersIgnored) if self.has_lost(version) => {
                 actions.retain(|action| action.get("remove").is_none() && action.get("add").is_none());
+            }
+            Some(Sabotage::WinnersAddsHidden) if self.has_lost(version) => {
+                actions.retain(|action| action.get("add").is_none());
+            }
+            Some(Sabotage::WinnersRemovesHidden) if self.has_lost(version) => {
+                actions.retain(|action| action.get("remove").is_none());
+            }
+            Some(Sabotage::WinnersProgressHidden) if self.has_lost(version) => {
+                actions.retain(|action| action.get("txn").is_none());
             }
             Some(Sabotage::VectorsMisread) => {
                 bend::each(&mut actions, "add", |add| bend::lose_marked_row(disk, path, add));
@@ -186,6 +227,11 @@ impl Saboteur {
             _ => return bytes,
         }
         bend::write(&actions)
+    }
+
+    /// Whether a commit is one of those that won against this process.
+    fn has_lost(&self, version: u64) -> bool {
+        lock(&self.lost).first().is_some_and(|lost| version >= *lost)
     }
 
     /// What the process does after an answer to its create.

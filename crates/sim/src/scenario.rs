@@ -49,6 +49,10 @@ pub struct Scenario {
     pub changes: u64,
     /// How long actors rest between operations at most, in milliseconds.
     pub rest_ms_max: u64,
+    /// Whether the table has a primary key, and writers write by it.
+    pub keyed: bool,
+    /// Whether somebody builds, drops and damages the record index.
+    pub indexer: bool,
     /// A bug to plant.
     pub sabotage: Option<Sabotage>,
 }
@@ -86,7 +90,29 @@ impl Scenario {
             batch_rows_max: *rng.pick(&[6, 6, 60]),
             changes: *rng.pick(&[38, 38, 70]),
             rest_ms_max: *rng.pick(&[0, 2_000, 900_000, 1_800_000, 3_600_000]),
+            keyed: false,
+            indexer: false,
             sabotage: None,
+        }
+    }
+
+    /// The world of a seed in which at least four writers upsert rows of shared keys, beside a compactor, a vacuum and a
+    /// builder of the index.
+    pub fn keyed(seed: u64) -> Self {
+        let mut rng = SimRng::new(seed).fork("keyed scenario");
+        let scenario = Scenario::of(seed ^ 0x6b65_7973);
+        Scenario {
+            seed,
+            keyed: true,
+            indexer: true,
+            compactor: true,
+            vacuum: true,
+            writers: rng.between(4, 5) as u32,
+            ops: rng.between(3, 6) as u32,
+            readers: rng.below(2) as u32,
+            keys: *rng.pick(&[6, 12, 40]),
+            rest_ms_max: *rng.pick(&[0, 0, 2_000, 900_000, 3_600_000]),
+            ..scenario
         }
     }
 
@@ -99,8 +125,24 @@ impl Scenario {
     ///
     /// A bug in compaction cannot show where nobody compacts.
     pub fn sabotaged(seed: u64, bug: Sabotage) -> Self {
-        let mut scenario = Scenario { sabotage: Some(bug), ..Scenario::of(seed) };
+        let keyed =
+            matches!(bug, Sabotage::WinnersAddsHidden | Sabotage::IndexForgetsRow | Sabotage::IndexNamesOtherRow);
+        let of = if keyed { Scenario::keyed } else { Scenario::of };
+        let mut scenario = Scenario { sabotage: Some(bug), ..of(seed) };
         match bug {
+            Sabotage::WinnersAddsHidden => {
+                (scenario.rest_ms_max, scenario.keys, scenario.ops) = (30, 6, 8);
+            }
+            Sabotage::IndexForgetsRow | Sabotage::IndexNamesOtherRow => {
+                (scenario.rates, scenario.keys, scenario.ops) = (FaultRates::calm(), 40, 8);
+            }
+            Sabotage::WinnersRemovesHidden => {
+                (scenario.rest_ms_max, scenario.keys, scenario.ops) = (30, 12, 8);
+            }
+            Sabotage::WinnersProgressHidden => {
+                scenario.rates = FaultRates::deadly();
+                (scenario.ops, scenario.rest_ms_max) = (8, 30);
+            }
             Sabotage::CheckThenWrite
             | Sabotage::LostWrite
             | Sabotage::WinnersIgnored

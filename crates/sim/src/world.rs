@@ -13,8 +13,8 @@ use floe_table::CreateTable;
 use futures::channel::oneshot;
 
 use crate::actor::{
-    Actor, Cursor, FILE_RETENTION_MS, LOG_RETENTION_MS, Shared, batch_of, checkpointer, compactor, reader, steward,
-    vacuum, writer,
+    Actor, Cursor, FILE_RETENTION_MS, LOG_RETENTION_MS, Shared, batch_of, checkpointer, compactor, indexer, reader,
+    steward, vacuum, writer,
 };
 use crate::disk::Disk;
 use crate::executor::{Executor, Process, lock};
@@ -191,6 +191,9 @@ async fn live(shared: Arc<Shared>) {
     if scenario.checkpointer {
         others.push(Part::new("checkpointer", Role::Checkpointer, checkpointer));
     }
+    if scenario.indexer {
+        others.push(Part::new("indexer", Role::Indexer, indexer));
+    }
     if scenario.steward {
         others.push(Part::new("steward", Role::Writer, steward));
     }
@@ -225,7 +228,8 @@ async fn create(world: &Actor) {
             .with_property("delta.logRetentionDuration", format!("interval {LOG_RETENTION_MS} milliseconds"))
             .with_property("delta.enableDeletionVectors", scenario.deletion_vectors.to_string())
             .with_property("delta.enableInCommitTimestamps", scenario.in_commit_timestamps.to_string());
-        if scenario.partitioned { create.with_partition_columns(["part"]) } else { create }
+        let create = if scenario.partitioned { create.with_partition_columns(["part"]) } else { create };
+        if scenario.keyed { create.with_primary_key(["key"]) } else { create }
     });
     let created = match create {
         Ok(create) => world.builder().create(create).await,
@@ -240,7 +244,7 @@ async fn create(world: &Actor) {
 async fn leave(world: &Actor) {
     let Some(table) = world.open().await else { return };
     let op = OpKey { actor: world.name.clone(), seq: 1 };
-    let rows = vec![Row { id: 1, key: 0, value: 0, tag: "world/1".into() }];
+    let rows = vec![Row { id: 1, key: 1_000_000, value: 0, tag: "world/1".into() }];
     let batch = batch_of(&rows, world.shared.scenario.partitioned);
     let ledger = &world.shared.ledger;
     let attempt = ledger.begin(op, Intent::Append(rows), None);

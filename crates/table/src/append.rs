@@ -59,7 +59,7 @@ impl Table {
         let overwrite = options.mode == SaveMode::Overwrite;
         let snapshot = match overwrite || options.app_progress.is_some() {
             true => self.snapshot().await?,
-            false => self.cached_snapshot().await?,
+            false => self.recent_snapshot().await?,
         };
         let mode = if overwrite { "Overwrite" } else { "Append" };
         let partition_by = serde_json::json!(snapshot.state().metadata.partition_columns).to_string();
@@ -80,7 +80,11 @@ impl Table {
         }
         transaction.stage_rows(rows).await?;
         match transaction.commit().await? {
-            CommitOutcome::Committed(report) => Ok(Some(report)),
+            CommitOutcome::Committed(report) => {
+                // The append stands, whatever becomes of the upkeep.
+                let _ = self.upkeep().await;
+                Ok(Some(report))
+            }
             CommitOutcome::Conflicted { transaction, why } => {
                 let operation = transaction.operation().name.clone();
                 let table = self.uri().to_owned();

@@ -64,6 +64,41 @@ impl CheckReport {
     }
 }
 
+impl CheckReport {
+    /// The report for people, a finding and its details a line; the last line says whether the table is sound.
+    pub fn findings(&self) -> Vec<(&'static str, String)> {
+        let mut lines = Vec::new();
+        lines.extend(self.files_missing.iter().map(|path| ("file missing", path.clone())));
+        lines.extend(
+            self.files_of_other_size
+                .iter()
+                .map(|(path, found, log)| ("file of another size", format!("{path}: {found} bytes, {log} in the log"))),
+        );
+        for repeated in &self.repeated_keys {
+            let rows: Vec<String> = repeated.rows.iter().map(|(file, row)| format!("row {row} of {file}")).collect();
+            lines.push(("key with several rows", format!("{}: {}", repeated.key, rows.join(", "))));
+        }
+        if self.repeated_keys_total > self.repeated_keys.len() as u64 {
+            lines.push(("keys with several rows", format!("{} in all", self.repeated_keys_total)));
+        }
+        for (count, what) in [
+            (self.rows_without_key, "rows without a key"),
+            (self.index_entries_missing, "rows that the index should know"),
+            (self.index_runs_unusable, "unusable index runs, which do no harm"),
+        ] {
+            if count > 0 {
+                lines.push((what, count.to_string()));
+            }
+        }
+        let looked_at = match self.rows {
+            0 => format!("version {}, {} files", self.version, self.files),
+            rows => format!("version {}, {} files, {rows} rows with keys", self.version, self.files),
+        };
+        lines.push((if self.is_sound() { "sound" } else { "not sound" }, looked_at));
+        lines
+    }
+}
+
 /// What a look at all keys found.
 #[derive(Debug, Default)]
 pub(crate) struct KeysFound {

@@ -141,6 +141,9 @@ async fn commit(mut transaction: Transaction, allow_empty: bool) -> Result<Attem
     let token = env.uuid().to_string();
     doctor::require_conditional_put(&table.0.location, &table.0.env).await.on(&uri)?;
     let mut base: Option<Arc<TableState>> = transaction.base().cloned();
+    if let Some(base) = &base {
+        require_log_from(&table, base).await?;
+    }
     let conflicted = |transaction, why| {
         Ok(Attempted::Outcome(CommitOutcome::Conflicted { transaction: Box::new(transaction), why }))
     };
@@ -205,6 +208,31 @@ async fn commit(mut transaction: Transaction, allow_empty: bool) -> Result<Attem
         operation: transaction.operation().name.clone(),
         attempts: ATTEMPTS_MAX,
     })
+}
+
+/// How long what a handle has seen of the log is relied on without looking.
+const SEEN_AGE_MS_MAX: i64 = 60 * 1000;
+
+/// Makes sure that the log still goes on from the version a change was made on.
+///
+/// Clean-up deletes old commits, oldest first. Where the next version's name is free because its commit was deleted long ago,
+/// a put would succeed and the table would have two histories. As long as the base's own commit is there, the one after it
+/// was not deleted.
+async fn require_log_from(table: &Table, base: &Arc<TableState>) -> Result<()> {
+    let now = table.0.env.now();
+    let seen = table.known().is_some_and(|known| {
+        known.state.version == base.version && now.0.saturating_sub(known.listed_at.0).abs() < SEEN_AGE_MS_MAX
+    });
+    if seen {
+        return Ok(());
+    }
+    if !load::is_there(table, base.version).await? {
+        return Err(TableError::SnapshotExpired { table: table.uri().into(), version: base.version });
+    }
+    if table.known().is_some_and(|known| known.state.version == base.version) {
+        table.remember(base, now);
+    }
+    Ok(())
 }
 
 /// Puts the bytes at their version and finds out what happened, whatever the store says.

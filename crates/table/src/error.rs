@@ -42,6 +42,17 @@ pub enum TableError {
         /// The winner and the rule.
         why: Why,
     },
+    /// The version a change was made on is so old that its log was cleaned up.
+    #[error(
+        "table {table}: the change was made on version {version}, whose commit is no longer in the log; \
+         read the table again and retry"
+    )]
+    SnapshotExpired {
+        /// Where the table lies.
+        table: String,
+        /// The version.
+        version: Version,
+    },
     /// Other writers were faster too often.
     #[error("table {table}: {operation} lost {attempts} races for a version; retry when fewer writers are active")]
     TooManyAttempts {
@@ -154,7 +165,7 @@ impl TableError {
                 other if other.is_retryable() => ErrorKind::Retry,
                 _ => ErrorKind::Repair,
             },
-            TableError::Conflict { .. } => ErrorKind::Refresh,
+            TableError::Conflict { .. } | TableError::SnapshotExpired { .. } => ErrorKind::Refresh,
             TableError::TooManyAttempts { .. } => ErrorKind::Retry,
             TableError::CommitOutcomeUnknown { .. } => ErrorKind::Refresh,
             TableError::DuplicateKey { in_table: true, .. } => ErrorKind::Repair,

@@ -10,20 +10,11 @@ use futures::StreamExt;
 use crate::conform::conform;
 use crate::error::{OnTable, Result};
 use crate::key::{KeyBounds, PrimaryKey};
-use crate::locate::{LookupReport, Wanted, locate};
+use crate::locate::{KeyedRows, ReadAtMost, Wanted, locate_within};
 use crate::rows::BatchStream;
 use crate::scan::{RowFilter, file_rows};
 use crate::snapshot::Snapshot;
 use crate::table::Table;
-
-/// Where rows of some keys are: for each file, as in the log, the live ones.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct KeyedRows {
-    /// File and positions in it.
-    pub files: Vec<(String, RowSet)>,
-    /// How they were found.
-    pub lookup: LookupReport,
-}
 
 impl Table {
     /// The rows of these keys in the newest version, in no particular order. The batch holds the columns of the primary key.
@@ -75,6 +66,19 @@ impl Snapshot {
     /// # Errors
     /// As [`Table::get`].
     pub async fn locate_keys(&self, keys: &RecordBatch) -> Result<KeyedRows> {
+        Ok(self.locate_keys_within(keys, ReadAtMost::AllRows).await?.unwrap_or_default())
+    }
+
+    /// As [`Snapshot::locate_keys`], where the record index knows nearly all files: none if the key columns of more rows than
+    /// these would have to be read, for then reading the table is as good.
+    ///
+    /// # Errors
+    /// As [`Table::get`].
+    pub async fn locate_indexed_keys(&self, keys: &RecordBatch, rows_read_max: u64) -> Result<Option<KeyedRows>> {
+        self.locate_keys_within(keys, ReadAtMost::Rows(rows_read_max)).await
+    }
+
+    async fn locate_keys_within(&self, keys: &RecordBatch, at_most: ReadAtMost) -> Result<Option<KeyedRows>> {
         let (table, state) = (self.table(), self.state());
         let uri = table.uri();
         let key = PrimaryKey::of(uri, &state.metadata)?;
@@ -88,7 +92,8 @@ impl Snapshot {
         let bounds = KeyBounds::of(&columns);
         let sieve = Arc::new(Sieve::new(columns.iter().take(1)));
         let wanted = Wanted { keys: &set, bounds: &bounds, sieve: Some(&sieve) };
-        let (found, lookup) = locate(table, state, &key, &wanted, &Default::default()).await?;
+        let located = locate_within(table, state, &key, &wanted, &Default::default(), at_most).await?;
+        let Some((found, lookup)) = located else { return Ok(None) };
         let mut files = Vec::new();
         for (path, hits) in found {
             let view = state.files.find(&path);
@@ -101,7 +106,7 @@ impl Snapshot {
                 files.push((path, rows));
             }
         }
-        Ok(KeyedRows { files, lookup })
+        Ok(Some(KeyedRows { files, lookup }))
     }
 
     /// The columns of the primary key; empty for a table without one.

@@ -403,7 +403,8 @@ impl KeyGuard {
         &self,
         table: &Table,
         state: Option<&TableState>,
-        gone: &HashMap<String, RowSet>,
+        gone: &HashMap<String, Arc<RowSet>>,
+        taken_out: &BTreeMap<String, RowSet>,
         duplicate_keys: DuplicateKeys,
     ) -> Result<Result<Settled, Unsettled>> {
         let mut settled = Settled { left_out: self.settled.clone().unwrap_or_default(), ..Settled::default() };
@@ -428,6 +429,13 @@ impl KeyGuard {
                 return Ok(Err(Unsettled::Stale { file: file.clone() }));
             }
         }
+        // What the change takes out itself is in nobody's way.
+        for (path, rows) in &mut live {
+            if let Some(ours) = taken_out.get(*path) {
+                *rows = rows.difference(ours);
+            }
+        }
+        live.retain(|_, rows| !rows.is_empty());
         if duplicate_keys == DuplicateKeys::Fail
             && self.on_duplicate != OnDuplicate::Fail
             && let Some((file, row)) = self.key_with_several_rows(&live)
@@ -436,6 +444,9 @@ impl KeyGuard {
         }
         match self.on_duplicate {
             OnDuplicate::Fail => {
+                if self.given.is_some() {
+                    self.retain_rows_of_staged_keys(table, &mut live).await?;
+                }
                 let deleted: HashSet<KeyHash> = self.deleted.iter().map(|(hash, _)| *hash).collect();
                 for (path, rows) in &live {
                     let keys = &self.found[*path].keys;
@@ -479,6 +490,26 @@ impl KeyGuard {
         }
         settled.deleted = self.count_deleted(table, &settled.replaced).await?;
         Ok(Ok(settled))
+    }
+
+    /// Leaves only rows of keys that have a staged row: others were looked up and are not touched.
+    async fn retain_rows_of_staged_keys(&self, table: &Table, live: &mut BTreeMap<&String, RowSet>) -> Result<()> {
+        let hashes = live.iter().flat_map(|(path, rows)| {
+            let keys = self.found[*path].keys.iter();
+            keys.filter(|(_, row)| rows.contains(u64::from(*row))).map(|(hash, _)| *hash)
+        });
+        let keys = KeySet::new(hashes.collect());
+        let staged: HashSet<u32> =
+            self.staged_rows(table, &keys).await?.into_iter().map(|(position, _, _)| position).collect();
+        for (path, rows) in live.iter_mut() {
+            let keys_here = self.found[*path].keys.iter();
+            let touched = keys_here
+                .filter(|(hash, _)| keys.position(hash).is_some_and(|position| staged.contains(&(position as u32))));
+            let touched: RowSet = touched.map(|(_, row)| u64::from(*row)).collect();
+            *rows = rows.intersection(&touched);
+        }
+        live.retain(|_, rows| !rows.is_empty());
+        Ok(())
     }
 
     /// How many of these rows are of keys that were deleted, and not written again after that.

@@ -35,8 +35,6 @@ use crate::table::Table;
 
 /// Rows of key columns decoded at a time.
 const SCAN_BATCH_ROWS: usize = 32 << 10;
-/// Below so many rows to read, the store is not asked for index runs.
-const ROWS_WORTH_AN_INDEX: u64 = 256 << 10;
 
 /// Keys to look for.
 pub(crate) struct Wanted<'a> {
@@ -47,8 +45,26 @@ pub(crate) struct Wanted<'a> {
     pub(crate) sieve: Option<&'a Arc<Sieve>>,
 }
 
+/// How many rows of key columns a look-up may read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReadAtMost {
+    /// As many as it takes.
+    AllRows,
+    /// So many; a look-up that would take more is not made.
+    Rows(u64),
+}
+
 /// Rows of wanted keys in one file: the place of the key among the wanted ones, and the row.
 pub(crate) type Found = Vec<(u32, u32)>;
+
+/// Where rows of some keys are: for each file, as in the log, the live ones.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct KeyedRows {
+    /// File and positions in it.
+    pub files: Vec<(String, RowSet)>,
+    /// How they were found.
+    pub lookup: LookupReport,
+}
 
 /// How keys were looked up.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -69,6 +85,10 @@ pub struct LookupReport {
     pub runs: u64,
     /// Runs that turned out to be damaged; their files were read instead.
     pub runs_unusable: u64,
+    /// For files that the index covers, the estimated microseconds through it.
+    pub index_cost_us: u64,
+    /// For those files, the estimated microseconds through their key columns.
+    pub scan_cost_us: u64,
 }
 
 impl LookupReport {
@@ -81,6 +101,8 @@ impl LookupReport {
         self.rows_scanned += other.rows_scanned;
         self.runs += other.runs;
         self.runs_unusable += other.runs_unusable;
+        self.index_cost_us += other.index_cost_us;
+        self.scan_cost_us += other.scan_cost_us;
     }
 
     /// The way most files went.
@@ -107,7 +129,11 @@ impl fmt::Display for LookupReport {
             self.runs,
             self.files_scanned,
             self.rows_scanned
-        )
+        )?;
+        match self.scan_cost_us {
+            0 => Ok(()),
+            scan => write!(f, "; estimated {} us through the index, {scan} us by key columns", self.index_cost_us),
+        }
     }
 }
 
@@ -122,12 +148,28 @@ pub(crate) async fn locate(
     wanted: &Wanted<'_>,
     skip: &HashSet<String>,
 ) -> Result<(BTreeMap<String, Found>, LookupReport)> {
+    let located = locate_within(table, state, key, wanted, skip, ReadAtMost::AllRows).await?;
+    Ok(located.unwrap_or_default())
+}
+
+/// As [`locate`], unless that would read more rows than it may.
+///
+/// # Errors
+/// As [`locate`].
+pub(crate) async fn locate_within(
+    table: &Table,
+    state: &Arc<TableState>,
+    key: &Arc<PrimaryKey>,
+    wanted: &Wanted<'_>,
+    skip: &HashSet<String>,
+    at_most: ReadAtMost,
+) -> Result<Option<(BTreeMap<String, Found>, LookupReport)>> {
     let uri = table.uri();
     let mut report =
         LookupReport { keys: wanted.keys.len() as u64, files_total: state.files.len() as u64, ..Default::default() };
     let mut found = BTreeMap::new();
     if wanted.keys.is_empty() {
-        return Ok((found, report));
+        return Ok(Some((found, report)));
     }
     let predicate = wanted.bounds.predicate(key);
     let candidates: Vec<FileId> = match skip.is_empty() && predicate == Predicate::True {
@@ -137,7 +179,13 @@ pub(crate) async fn locate(
     report.files_pruned = state.files.len().saturating_sub(candidates.len()) as u64;
     let candidates: Vec<FileId> =
         candidates.into_iter().filter(|id| !skip.contains(state.files.get(id).path())).collect();
-    let (by_index, mut scanned) = choose(table, state, key, wanted, candidates).await;
+    let (by_index, mut scanned) = choose(table, state, key, wanted, candidates, &mut report).await;
+    if let ReadAtMost::Rows(most) = at_most {
+        let rows: u64 = scanned.iter().map(|id| state.files.get(id).num_records().unwrap_or(u64::MAX >> 20)).sum();
+        if rows > most {
+            return Ok(None);
+        }
+    }
 
     let index = table.index();
     for (run, files) in by_index {
@@ -176,7 +224,7 @@ pub(crate) async fn locate(
             found.insert(path, hits);
         }
     }
-    Ok((found, report))
+    Ok(Some((found, report)))
 }
 
 type RunFiles = Vec<(Arc<crate::record_index::Run>, Vec<FileId>)>;
@@ -188,6 +236,7 @@ async fn choose(
     key: &PrimaryKey,
     wanted: &Wanted<'_>,
     candidates: Vec<FileId>,
+    report: &mut LookupReport,
 ) -> (RunFiles, Vec<FileId>) {
     let rows_of = |id: &FileId| state.files.get(id).num_records().unwrap_or(1 << 20);
     let rows: u64 = candidates.iter().map(&rows_of).sum();
@@ -197,7 +246,7 @@ async fn choose(
     };
     let cost = CostModel { scan_bytes_per_row: 8.0 * key.columns.len() as f64, ..cost };
     let index = table.index();
-    if state.properties.record_index && rows >= ROWS_WORTH_AN_INDEX {
+    if state.properties.record_index && rows >= table.0.index_from_rows {
         index.refresh(table.data_store(), table.env(), key).await;
     }
     let runs = index.runs();
@@ -221,6 +270,8 @@ async fn choose(
             files: files.len() as u64,
             rows: files.iter().map(&rows_of).sum(),
         };
+        report.index_cost_us += (choice.index_ns(&cost) / 1000.0) as u64;
+        report.scan_cost_us += (choice.scan_ns(&cost) / 1000.0) as u64;
         match choice.way(&cost) {
             Way::Index => by_index.push((runs[number].clone(), files)),
             Way::Scan => scanned.extend(files),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, rank, take_record_batch};
-use floe_table_format::plan::compact::{CompactionGroup, CompactionPolicy, plan_compaction};
+use floe_table_format::plan::compact::{CompactionGroup, CompactionPolicy, plan_compaction, plan_upkeep};
 use floe_table_format::{IsolationLevel, Operation, Predicate, TableState, Version};
 use futures::{FutureExt, StreamExt, TryStreamExt};
 
@@ -13,8 +13,12 @@ use crate::commit::CommitOutcome;
 use crate::error::{OnTable, Result};
 use crate::rows::{BatchStream, stream_of};
 use crate::scan::{RowFilter, file_rows};
-use crate::stage::discard;
+use crate::snapshot::Snapshot;
+use crate::stage::{KeySink, discard};
 use crate::table::Table;
+
+/// Upkeep looks at the table after every so many versions.
+const UPKEEP_EVERY: u64 = 8;
 
 /// Settings of [`Table::optimize`].
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -49,6 +53,8 @@ struct Rewritten {
     paths: Vec<String>,
     adds: Vec<floe_table_format::Add>,
     bytes: u64,
+    /// The keys of the rows in their new places.
+    keys: Option<Arc<KeySink>>,
 }
 
 impl Table {
@@ -72,6 +78,37 @@ impl Table {
             ..CompactionPolicy::default()
         };
         let groups = plan_compaction(state, &policy).on(self.uri())?;
+        self.rewrite(&snapshot, groups, &options).await
+    }
+
+    /// Compacts what has become worth it, in a table with `floe.autoCompact`: many small files of about one size, and files
+    /// of which a third is deleted. Verbs that write do this now and then after their commit; the cost is spread over the
+    /// commits that made it necessary. None where nothing was due.
+    ///
+    /// # Errors
+    /// As [`Table::optimize`]; the commit before stands.
+    pub async fn upkeep(&self) -> Result<Option<OptimizeReport>> {
+        let snapshot = self.cached_snapshot().await?;
+        let state = snapshot.state();
+        let due = state.version.get().is_multiple_of(UPKEEP_EVERY);
+        if !state.properties.auto_compact || !due {
+            return Ok(None);
+        }
+        let groups = plan_upkeep(state);
+        if groups.is_empty() {
+            return Ok(None);
+        }
+        self.rewrite(&snapshot, groups, &OptimizeOptions::default()).await.map(Some)
+    }
+
+    /// Rewrites groups of files and commits what no other writer has touched meanwhile.
+    async fn rewrite(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        groups: Vec<CompactionGroup>,
+        options: &OptimizeOptions,
+    ) -> Result<OptimizeReport> {
+        let state = snapshot.state();
         let mut report = OptimizeReport {
             version: None,
             files_added: 0,
@@ -83,11 +120,12 @@ impl Table {
         let mut rewritten = Vec::new();
         for group in groups {
             let operation = Operation::new("OPTIMIZE");
-            let mut transaction = self.begin_at(&snapshot, operation)?;
+            let mut transaction = self.begin_at(snapshot, operation)?;
             let rows = self.group_rows(state, &group, &options.zorder_by).await?;
             let staged = transaction.stage_kept_rows(rows).await?;
             let paths = group.files.iter().map(|id| state.files.get(id).path().to_owned()).collect();
-            rewritten.push(Rewritten { group, paths, bytes: staged.bytes, adds: staged.adds });
+            let keys = transaction.write_target()?.keys().cloned();
+            rewritten.push(Rewritten { group, paths, bytes: staged.bytes, adds: staged.adds, keys });
         }
         while !rewritten.is_empty() {
             let operation = Operation::new("OPTIMIZE")
@@ -96,7 +134,7 @@ impl Table {
                     serde_json::json!(options.predicate.iter().map(|p| p.to_string()).collect::<Vec<_>>()).to_string(),
                 )
                 .with_parameter("zOrderBy", serde_json::json!(options.zorder_by).to_string());
-            let mut transaction = self.begin_at(&snapshot, operation)?;
+            let mut transaction = self.begin_at(snapshot, operation)?;
             transaction.set_isolation(IsolationLevel::Snapshot);
             let (mut files, mut bytes) = (0u64, 0u64);
             for done in &rewritten {
@@ -114,6 +152,7 @@ impl Table {
                     report.files_added = rewritten.iter().map(|r| r.adds.len() as u64).sum();
                     report.bytes_added = rewritten.iter().map(|r| r.bytes).sum();
                     (report.files_removed, report.bytes_removed) = (files, bytes);
+                    self.index_moved_rows(&rewritten).await;
                     break;
                 }
                 CommitOutcome::Conflicted { transaction, why } => {
@@ -132,6 +171,14 @@ impl Table {
             }
         }
         Ok(report)
+    }
+
+    /// The index learns where rows have moved to. Advisory, like all of it.
+    async fn index_moved_rows(&self, rewritten: &[Rewritten]) {
+        let Some(known) = self.known().filter(|known| known.state.properties.record_index) else { return };
+        for keys in rewritten.iter().filter_map(|done| done.keys.as_ref()) {
+            self.index().take_in(self.data_store(), self.env(), &keys.key, keys.hand_over(), &known.state).await;
+        }
     }
 
     fn check_zorder_columns(&self, state: &TableState, columns: &[String]) -> Result<()> {

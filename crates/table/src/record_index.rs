@@ -376,6 +376,19 @@ impl TableIndex {
         Ok(())
     }
 
+    /// The paths of runs that are about some live file.
+    pub(crate) fn wanted(&self, state: &TableState) -> HashSet<String> {
+        let live = |run: &Run| run.about.files.iter().any(|path| state.files.find(path).is_some());
+        self.runs().iter().filter(|run| live(run)).filter_map(|run| run.path().map(str::to_owned)).collect()
+    }
+
+    /// Forgets runs that are about to go.
+    pub(crate) fn forget(&self, paths: &[String]) {
+        let mut shared = self.shared();
+        shared.runs.retain(|run| run.path().is_none_or(|path| !paths.iter().any(|gone| gone == path)));
+        shared.unusable.retain(|path| !paths.contains(path));
+    }
+
     /// Forgets everything, and deletes the runs in the store.
     pub(crate) async fn drop_all(&self, store: &DataStore) -> floe_storage::Result<u64> {
         let listing = store.list_folder(INDEX_FOLDER).await?;

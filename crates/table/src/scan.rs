@@ -1,5 +1,6 @@
 //! The one way rows of a version are found: prune files, plan, read.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, make_array};
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{OnTable, Result};
 use crate::filter;
+use crate::locate::KeyedRows;
 use crate::rows::BatchStream;
 use crate::snapshot::Snapshot;
 use crate::table::Table;
@@ -57,6 +59,9 @@ pub struct ScanFile {
     pub deletion_vector: Option<DeletionVectorDescriptor>,
     /// Rows the file holds, deleted ones included, if its statistics tell.
     pub num_records: Option<u64>,
+    /// The only rows of the file to read, ascending, where a look-up by key has told which they are; none for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only_rows: Option<Vec<u64>>,
 }
 
 /// What to read, as a value that can be shipped to another machine. Deletion vectors are part of it: without them
@@ -77,6 +82,20 @@ pub struct ScanPlan {
     pub files: Vec<ScanFile>,
     /// Files the version has, pruned ones included.
     pub files_total: u64,
+}
+
+impl ScanPlan {
+    /// Leaves only these rows, which a look-up by key has found.
+    pub fn retain_rows(&mut self, rows: &KeyedRows) {
+        let mut found: HashMap<&str, &RowSet> = rows.files.iter().map(|(path, rows)| (path.as_str(), rows)).collect();
+        self.files.retain_mut(|file| match found.remove(file.log_path.as_str()) {
+            Some(rows) => {
+                file.only_rows = Some(rows.iter().collect());
+                true
+            }
+            None => false,
+        });
+    }
 }
 
 impl Scan {
@@ -182,6 +201,7 @@ fn scan_file(state: &TableState, view: &FileView<'_>) -> floe_table_format::Resu
         partition_values,
         deletion_vector: view.deletion_vector(),
         num_records: view.num_records(),
+        only_rows: None,
     })
 }
 

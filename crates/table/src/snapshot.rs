@@ -107,6 +107,18 @@ impl Table {
         Ok(self.snapshot_of(state))
     }
 
+    /// A snapshot to write on: the newest one seen, if the log was looked at within a minute. Older, and its version may have
+    /// been cleaned out of the log by now.
+    pub(crate) async fn recent_snapshot(&self) -> Result<Arc<Snapshot>> {
+        let now = self.0.env.now();
+        match self.known() {
+            Some(known) if now.0.saturating_sub(known.listed_at.0).abs() < LISTING_AGE_MS_MAX => {
+                Ok(self.snapshot_of(known.state))
+            }
+            _ => self.snapshot().await,
+        }
+    }
+
     /// The newest snapshot this handle or a clone has seen; reads the log only if there is none.
     ///
     /// # Errors

@@ -25,6 +25,8 @@ pub(crate) struct TableInner {
     newest: Mutex<Option<Known>>,
     pub(crate) index: TableIndex,
     vectors: VectorCache,
+    /// From how many rows to look through on the store is asked for index runs.
+    pub(crate) index_from_rows: u64,
 }
 
 /// The newest state seen. The state and not a snapshot: a snapshot holds its table, which would hold itself.
@@ -49,6 +51,7 @@ impl Table {
             env: None,
             location: None,
             row_checks: None,
+            index_from_rows: INDEX_FROM_ROWS,
         }
     }
 
@@ -122,7 +125,11 @@ pub struct TableBuilder {
     env: Option<Env>,
     location: Option<Location>,
     row_checks: Option<Arc<dyn RowCheckFactory>>,
+    index_from_rows: u64,
 }
+
+/// Below so many rows to look through, asking the store for its index runs costs more than reading the rows' keys.
+const INDEX_FROM_ROWS: u64 = 256 << 10;
 
 impl TableBuilder {
     /// Credentials, endpoint and the like of the object store.
@@ -149,6 +156,13 @@ impl TableBuilder {
         self
     }
 
+    /// From how many rows on, in files that statistics do not rule out, a look-up of keys asks the store for the record
+    /// index; 262,144 by default.
+    pub fn with_index_from_rows(mut self, rows: u64) -> Self {
+        self.index_from_rows = rows;
+        self
+    }
+
     /// The handle alone; nothing is read yet.
     pub(crate) fn handle(self) -> Result<Table> {
         let location = match self.location {
@@ -165,6 +179,7 @@ impl TableBuilder {
             newest: Mutex::new(None),
             index: TableIndex::default(),
             vectors: VectorCache::default(),
+            index_from_rows: self.index_from_rows,
         })))
     }
 }

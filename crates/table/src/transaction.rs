@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use floe_index::KeySet;
+use arrow::array::RecordBatch;
+use floe_index::{KeySet, Sieve};
 use floe_storage::deletion_vectors;
 use floe_table_format::conflict::{Redo, Rule, Why, Winner};
 use floe_table_format::path::DataPath;
@@ -13,10 +14,11 @@ use floe_table_format::{
 };
 use futures::TryStreamExt;
 
+use crate::conform::conform;
 use crate::error::{OnTable, Result, TableError};
 use crate::guard::{KeyGuard, OnDuplicate, Settled, Unsettled};
 use crate::key::{KeyBounds, PrimaryKey};
-use crate::locate::{LookupReport, Wanted, hashes_of_rows, locate};
+use crate::locate::{KeyedRows, LookupReport, Wanted, hashes_of_rows, locate};
 use crate::rows::BatchStream;
 use crate::scan::{RowFilter, file_rows, raw_file_rows, staged_file_rows};
 use crate::snapshot::Snapshot;
@@ -62,7 +64,7 @@ impl Table {
     /// # Errors
     /// Whatever reading the log meets, if no version is known yet; `UnsupportedFeature` if the table is not writable.
     pub async fn begin(&self, operation: Operation) -> Result<Transaction> {
-        let snapshot = self.cached_snapshot().await?;
+        let snapshot = self.recent_snapshot().await?;
         self.begin_at(&snapshot, operation)
     }
 
@@ -261,6 +263,46 @@ impl Transaction {
         self.depends_on_rows = true;
     }
 
+    /// Looks up the rows of these keys (a batch of the primary key's columns) in the version the change was begun on, and
+    /// relies on them: if other rows of these keys are there by the commit, it conflicts.
+    ///
+    /// # Errors
+    /// [`crate::TableError::InvalidRequest`] for a table without a primary key, and whatever reading meets.
+    pub async fn look_up(&mut self, keys: &RecordBatch) -> Result<KeyedRows> {
+        let (table, base) = (self.table.clone(), self.base.clone());
+        let Some(base) = base else { return Err(table.refuse("look keys up", "the table has no version yet")) };
+        self.guard()?;
+        let Some(mut guard) = self.guard.take() else {
+            return Err(table.refuse("look keys up", "the table has no primary key"));
+        };
+        let found = self.look_up_guarded(&mut guard, &table, &base, keys).await;
+        self.guard = Some(guard);
+        found
+    }
+
+    async fn look_up_guarded(
+        &self,
+        guard: &mut KeyGuard,
+        table: &Table,
+        base: &Arc<TableState>,
+        keys: &RecordBatch,
+    ) -> Result<KeyedRows> {
+        let key = guard.sink().key.clone();
+        let arrow = base.schema.to_arrow().on(table.uri())?;
+        let fields: Vec<_> =
+            key.columns.iter().map(|column| arrow.field(*column).clone().with_nullable(true)).collect();
+        let keys = conform(table.uri(), keys, &Arc::new(arrow::datatypes::Schema::new(fields)))?;
+        let columns = keys.columns().to_vec();
+        let set = Arc::new(KeySet::new(key.hash(table.uri(), &columns)?));
+        let sieve = Arc::new(Sieve::new(columns.iter().take(1)));
+        let found = guard.look_up(table, base, set, KeyBounds::of(&columns), Some(sieve)).await?;
+        let gone = self.rows_out_of(base, found.keys()).await?;
+        let live = guard.rely_on(found, &gone);
+        let rows_of = |hits: Vec<(u32, u32)>| hits.into_iter().map(|(_, row)| u64::from(row)).collect::<RowSet>();
+        let files = live.into_iter().map(|(path, hits)| (path, rows_of(hits))).collect();
+        Ok(KeyedRows { files, lookup: guard.report().clone() })
+    }
+
     /// How the keys of this change were looked up so far.
     pub fn lookup_report(&self) -> LookupReport {
         self.guard.as_ref().map(|guard| guard.report().clone()).unwrap_or_default()
@@ -405,12 +447,16 @@ impl Transaction {
         drop(removed);
         let unsettled = match searched {
             Ok(Ok(())) => {
-                let gone = match base {
-                    Some(base) => self.rows_out_of(base, guard.found_in()).await?,
-                    None => HashMap::new(),
-                };
+                let mut gone = HashMap::new();
+                if let Some(base) = base {
+                    for path in guard.found_in() {
+                        if let Some(view) = base.files.find(path) {
+                            gone.insert(path.clone(), self.rows_gone(&view).await?);
+                        }
+                    }
+                }
                 let policy = base.map(|base| base.properties.duplicate_keys).unwrap_or_default();
-                match guard.settle(&self.table, base.map(|base| base.as_ref()), &gone, policy).await? {
+                match guard.settle(&self.table, base.map(|base| base.as_ref()), &gone, &self.deleted, policy).await? {
                     Ok(settled) => {
                         self.guard = Some(guard);
                         return Ok(Ok(settled));

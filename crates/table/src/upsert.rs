@@ -131,22 +131,23 @@ impl Table {
         // Where new rows are computed from old ones that change meanwhile, the computation is made anew.
         for attempt in 0..ATTEMPTS_MAX {
             let snapshot = match attempt == 0 && options.app_progress.is_none() {
-                true => self.cached_snapshot().await?,
+                true => self.recent_snapshot().await?,
                 false => self.snapshot().await?,
             };
             let mut upsert = Upsert::begin(self, &snapshot, &options)?;
-            if let Some((app_id, version)) = &options.app_progress {
-                if upsert.transaction.app_progress(app_id).is_some_and(|done| done >= *version) {
-                    return Ok(UpsertReport::default());
-                }
-                upsert.transaction.record_app_progress(app_id, *version);
+            if !upsert.record(&options) {
+                return Ok(UpsertReport::default());
             }
             if let Err(error) = upsert.take_all(&mut input).await {
                 upsert.transaction.roll_back().await;
                 return Err(error);
             }
             match upsert.commit().await? {
-                Ok(report) => return Ok(report),
+                Ok(report) => {
+                    // The upsert stands, whatever becomes of the upkeep.
+                    let _ = self.upkeep().await;
+                    return Ok(report);
+                }
                 Err(conflict) if input.can_begin_anew() => drop(conflict),
                 Err(conflict) => return Err(conflict),
             }
@@ -164,9 +165,23 @@ impl Table {
     /// # Errors
     /// As [`Table::upsert`].
     pub async fn delete_keys(&self, keys: Vec<RecordBatch>) -> Result<UpsertReport> {
-        let snapshot = self.cached_snapshot().await?;
         let options = UpsertOptions { operation: Operation::new("DELETE"), ..UpsertOptions::default() };
+        self.delete_keys_with(keys, options).await
+    }
+
+    /// As [`Table::delete_keys`], with settings.
+    ///
+    /// # Errors
+    /// As [`Table::upsert`].
+    pub async fn delete_keys_with(&self, keys: Vec<RecordBatch>, options: UpsertOptions) -> Result<UpsertReport> {
+        let snapshot = match options.app_progress {
+            None => self.recent_snapshot().await?,
+            Some(_) => self.snapshot().await?,
+        };
         let mut upsert = Upsert::begin(self, &snapshot, &options)?;
+        if !upsert.record(&options) {
+            return Ok(UpsertReport::default());
+        }
         for batch in &keys {
             let columns = upsert.rules.key_columns(self.uri(), batch)?;
             let hashes = upsert.rules.key.hash(self.uri(), &columns)?;
@@ -333,6 +348,16 @@ impl Upsert {
             MergeMode::FirstRow => OnDuplicate::Keep,
         })?;
         Ok(Upsert { transaction, snapshot: snapshot.clone(), rules, counts: Counts::default() })
+    }
+
+    /// Takes note of the application's progress; false if the table shows that it came as far before.
+    fn record(&mut self, options: &UpsertOptions) -> bool {
+        let Some((app_id, version)) = &options.app_progress else { return true };
+        if self.transaction.app_progress(app_id).is_some_and(|done| done >= *version) {
+            return false;
+        }
+        self.transaction.record_app_progress(app_id, *version);
+        true
     }
 
     fn uri(&self) -> String {

@@ -3,9 +3,12 @@
 use std::collections::HashSet;
 
 use floe_table_format::plan::vacuum::{ListedFile, plan_vacuum, referenced_paths, required_paths};
+use floe_table_format::{TableState, TimestampMs};
 use futures::TryStreamExt;
 
 use crate::error::{OnTable, Result};
+use crate::key::PrimaryKey;
+use crate::record_index::INDEX_FOLDER;
 use crate::table::Table;
 
 /// Settings of [`Table::vacuum`].
@@ -68,6 +71,10 @@ impl Table {
             bytes: plan.files.iter().map(|f| f.size).sum(),
             failed: Vec::new(),
         };
+        if !options.dry_run {
+            // What stays behind of the index does no harm.
+            let _ = self.vacuum_index(state, horizon).await;
+        }
         if options.dry_run || report.files.is_empty() {
             return Ok(report);
         }
@@ -81,5 +88,26 @@ impl Table {
         report.bytes = plan.files.iter().filter(|f| !failed.contains(&f.path)).map(|f| f.size).sum();
         report.files.retain(|path| !failed.contains(path));
         Ok(report)
+    }
+
+    /// Deletes runs of the record index that are about no live file, or unusable, and older than the horizon: a writer that
+    /// has not committed yet may have written younger ones.
+    async fn vacuum_index(&self, state: &TableState, horizon: TimestampMs) -> Result<()> {
+        let Some(key) = PrimaryKey::of(self.uri(), &state.metadata)? else { return Ok(()) };
+        self.index().list(self.data_store(), self.env(), &key).await.on(self.uri())?;
+        let wanted = self.index().wanted(state);
+        let listing = self.data_store().list_folder(INDEX_FOLDER).await.on(self.uri())?;
+        let doomed: Vec<String> = listing
+            .into_iter()
+            .filter(|file| file.modified < horizon && !wanted.contains(&file.path))
+            .map(|file| file.path)
+            .collect();
+        if !doomed.is_empty() {
+            self.index().forget(&doomed);
+            for outcome in self.data_store().delete_many(doomed).await {
+                outcome.on(self.uri())?;
+            }
+        }
+        Ok(())
     }
 }

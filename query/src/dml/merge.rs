@@ -19,14 +19,16 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Int32Type, Schema, SchemaRef};
 use datafusion::catalog::Session;
 use datafusion::common::{Column, ScalarValue, TableReference, internal_err};
+use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::dml::{MergeIntoAction, MergeIntoClause, MergeIntoClauseKind};
 use datafusion::logical_expr::expr::Case;
 use datafusion::logical_expr::expr_rewriter::normalize_col;
 use datafusion::logical_expr::{Expr, ExprSchemable, JoinType, LogicalPlan, LogicalPlanBuilder, lit};
-use floe_table::{BatchStream, Snapshot, Table, TableError};
-use floe_table_format::{Operation, Predicate};
+use floe_table::{BatchStream, Snapshot, Table, TableError, UpsertOptions};
+use floe_table_format::{MergeMode, Operation, Predicate};
 use futures::StreamExt;
 
+use super::by_key::{ByKey, Held};
 use super::touched::{Repeated, TouchedRows};
 use super::update::check_assignments;
 use super::{DmlReport, addressed_scan, commit, read_by, reads_elsewhere, run, shown, staging_error};
@@ -36,6 +38,9 @@ use crate::scan_exec::{FILE_COLUMN, ROW_COLUMN};
 
 /// Tells in a row of the join whether the source has a part in it.
 const SOURCE_COLUMN: &str = "_floe_source";
+
+/// How often a merge by key is made anew because rows of its keys changed meanwhile.
+const ATTEMPTS_MAX: u32 = 50;
 
 /// The number of the clause that applies to a row.
 const ACTION_COLUMN: &str = "_floe_action";
@@ -62,6 +67,13 @@ pub async fn merge(
     let provider = FloeTableProvider::at(snapshot.clone())?;
     let columns = provider.columns();
     check_clauses(&clauses, &columns)?;
+    let source = match super::by_key::of(&snapshot, target, &source, &on, &clauses) {
+        None => source,
+        Some(keys) => match super::by_key::hold(state, source).await? {
+            super::by_key::Source::Held(held) => return by_key(state, table, target, keys, held, on, clauses).await,
+            super::by_key::Source::TooLarge(source) => source,
+        },
+    };
     let operation = Operation::new("MERGE").with_parameter("predicate", shown(Some(&on)));
     let mut transaction = table.begin_at(&snapshot, operation)?;
     let read = read_of(&on, &clauses, &snapshot, target);
@@ -97,6 +109,119 @@ pub async fn merge(
         return Ok(DmlReport::default());
     }
     commit(table, transaction, effects.counts).await
+}
+
+/// How the rows of a merge would be found, as lines of kind and plan. Runs the source where that is by key.
+///
+/// # Errors
+/// As [`merge`].
+pub(crate) async fn explain_merge(
+    state: &dyn Session,
+    table: &Table,
+    target: &TableReference,
+    source: LogicalPlan,
+    on: Expr,
+    clauses: Vec<MergeIntoClause>,
+) -> Result<Vec<(String, String)>> {
+    let snapshot = table.snapshot().await?;
+    let provider = FloeTableProvider::at(snapshot.clone())?;
+    let columns = provider.columns();
+    check_clauses(&clauses, &columns)?;
+    if let Some(keys) = super::by_key::of(&snapshot, target, &source, &on, &clauses)
+        && let super::by_key::Source::Held(held) = super::by_key::hold(state, source.clone()).await?
+    {
+        let found = snapshot.locate_keys(&keys.keys_of(state, &held)?).await?;
+        let rows: u64 = found.files.iter().map(|(_, rows)| rows.len()).sum();
+        let write = match keys.overwrites {
+            true => format!("{rows} rows in {} files are replaced unread", found.files.len()),
+            false => format!("{rows} rows in {} files are read by their places", found.files.len()),
+        };
+        return Ok(vec![("look-up".into(), found.lookup.to_string()), ("merge".into(), write)]);
+    }
+    let merge = Merge { target, columns: &columns, provider: &provider, clauses: &clauses };
+    let plan = merge.plan(addressed_scan(&snapshot, target)?, source, on)?;
+    let physical = state.create_physical_plan(&plan).await?;
+    let shown = datafusion::physical_plan::displayable(physical.as_ref()).indent(false).to_string();
+    Ok(vec![
+        ("join".into(), "source and table are joined: the condition is not that the primary keys are equal".into()),
+        ("physical_plan".into(), shown),
+    ])
+}
+
+/// Merges a source whose rows are at hand into a table by its primary key: the rows of the source's keys are looked up, and of
+/// the table only they are read. Where they change meanwhile, the merge is made anew.
+async fn by_key(
+    state: &dyn Session,
+    table: &Table,
+    target: &TableReference,
+    keys: ByKey,
+    source: Held,
+    on: Expr,
+    clauses: Vec<MergeIntoClause>,
+) -> Result<DmlReport> {
+    let operation = || Operation::new("MERGE").with_parameter("predicate", shown(Some(&on)));
+    if keys.overwrites && keys.is_declared_so(table).await? {
+        let rows = source.rows_of_table(state, table, target, &clauses).await?;
+        let options = UpsertOptions {
+            merge_mode: Some(MergeMode::Overwrite),
+            refuse_repeats: true,
+            operation: operation(),
+            ..UpsertOptions::default()
+        };
+        let report = Box::pin(table.upsert_stream(rows, options)).await.map_err(repeated)?;
+        return Ok(DmlReport {
+            version: report.version,
+            rows_inserted: report.rows_inserted,
+            rows_updated: report.rows_updated,
+            rows_deleted: report.rows_deleted,
+            files_added: report.files_added,
+            files_removed: report.files_removed,
+        });
+    }
+    let mut attempts = 0;
+    loop {
+        let snapshot = table.snapshot().await?;
+        let provider = FloeTableProvider::at(snapshot.clone())?;
+        let columns = provider.columns();
+        let mut transaction = table.begin_at(&snapshot, operation())?;
+        transaction.depends_on_rows();
+        let found = transaction.look_up(&keys.keys_of(state, &source)?).await?;
+        let merge = Merge { target, columns: &columns, provider: &provider, clauses: &clauses };
+        let rows = FloeTableProvider::at(snapshot.clone())?.with_row_address()?.with_rows(found);
+        let rows = LogicalPlanBuilder::scan(target.clone(), provider_as_source(Arc::new(rows)), None)?;
+        let plan = merge.plan(rows, source.plan()?, on.clone())?;
+        let effects = Arc::new(Mutex::new(Effects::new(&clauses)));
+        let (collector, output) = (effects.clone(), columns.clone());
+        let rows = run(state, &plan).await?.map(move |batch| {
+            let take_in = |batch: RecordBatch| {
+                let mut effects = collector.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                effects.take_in(&batch, &output)
+            };
+            batch.map_err(QueryError::from).and_then(take_in).map_err(|e| TableError::Input(Box::new(e)))
+        });
+        transaction.stage_rows(rows.boxed()).await.map_err(staging_error)?;
+        let effects = std::mem::take(&mut *effects.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
+        effects.touched.delete_from(&mut transaction, snapshot.state());
+        if transaction.is_empty() {
+            return Ok(DmlReport::default());
+        }
+        attempts += 1;
+        match commit(table, transaction, effects.counts).await {
+            Err(QueryError::Table(TableError::Conflict { .. })) if attempts < ATTEMPTS_MAX => {}
+            done => return done,
+        }
+    }
+}
+
+/// A key that comes twice in a source is told in the words of MERGE.
+fn repeated(error: TableError) -> QueryError {
+    match error {
+        TableError::DuplicateKey { key, in_table: false, .. } => QueryError::invalid_argument(format!(
+            "several rows of the source match one row of the target ({key}), so it is not certain what becomes of it; give \
+             the source one row for each key"
+        )),
+        other => staging_error(other),
+    }
 }
 
 /// What the merge asks of the table: with clauses for rows that only the table has, everything; else the rows that the join

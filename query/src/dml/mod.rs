@@ -14,6 +14,7 @@
 //! Nothing is committed where nothing changed. What was asked of the table is registered as read, so that a commit which
 //! adds such rows meanwhile is a conflict and not a lost change.
 
+mod by_key;
 mod delete;
 mod insert;
 mod merge;
@@ -45,6 +46,7 @@ pub use merge::merge;
 pub use update::update;
 
 pub(crate) use insert::insert_plan;
+pub(crate) use merge::explain_merge;
 pub(crate) use plan::{RowChange, change_plan, planned_source};
 
 /// What a change of rows did.
@@ -119,12 +121,16 @@ fn reads_elsewhere(plan: &LogicalPlan, table: &Table) -> Result<bool> {
 /// Commits; a lost race is an error here, with the staged files deleted.
 async fn commit(table: &Table, transaction: Transaction, counts: DmlReport) -> Result<DmlReport> {
     match transaction.commit().await? {
-        CommitOutcome::Committed(report) => Ok(DmlReport {
-            version: Some(report.version),
-            files_added: report.files_added,
-            files_removed: report.files_removed,
-            ..counts
-        }),
+        CommitOutcome::Committed(report) => {
+            // The change stands, whatever becomes of the upkeep.
+            let _ = Box::pin(table.upkeep()).await;
+            Ok(DmlReport {
+                version: Some(report.version),
+                files_added: report.files_added,
+                files_removed: report.files_removed,
+                ..counts
+            })
+        }
         CommitOutcome::Conflicted { transaction, why } => {
             let operation = transaction.operation().name.clone();
             transaction.roll_back().await;

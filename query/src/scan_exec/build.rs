@@ -179,6 +179,9 @@ pub(super) async fn load_selections(
         .zip(deleted)
         .zip(rows)
         .map(|((file, deleted), rows)| {
+            if let Some(only) = &file.only_rows {
+                return vectors::chosen(&file.path, only, deleted.as_ref(), rows).map(Some).map_err(external);
+            }
             let Some(deleted) = deleted else { return Ok(None) };
             vectors::selection(&file.path, &deleted, rows).map(Some).map_err(external)
         })
@@ -188,7 +191,8 @@ pub(super) async fn load_selections(
 /// How many rows each file holds; read from its footer where a deletion vector needs it and the log does not say.
 async fn row_counts(spec: &ScanSpec, config: &FileScanConfig, reader: &Reader) -> Result<Vec<u64>> {
     let mut rows: Vec<u64> = spec.plan.files.iter().map(|file| file.num_records.unwrap_or(0)).collect();
-    let unknown = |file: &ScanFile| file.deletion_vector.is_some() && file.num_records.is_none();
+    let unknown =
+        |file: &ScanFile| (file.deletion_vector.is_some() || file.only_rows.is_some()) && file.num_records.is_none();
     if !spec.plan.files.iter().any(unknown) {
         return Ok(rows);
     }

@@ -103,8 +103,14 @@ impl DeltaScanExec {
         self.spec.plan.files.iter().filter(|file| file.deletion_vector.is_some()).count()
     }
 
-    fn has_vectors(&self) -> bool {
-        self.spec.plan.files.iter().any(|file| file.deletion_vector.is_some())
+    fn selects_rows(&self) -> bool {
+        self.spec.plan.files.iter().any(|file| file.deletion_vector.is_some() || file.only_rows.is_some())
+    }
+
+    /// How many rows a look-up by key has left to read; none where all rows of the files are read.
+    fn rows_looked_up(&self) -> Option<usize> {
+        let files = &self.spec.plan.files;
+        files.iter().map(|file| file.only_rows.as_ref().map(Vec::len)).sum()
     }
 
     /// The plan that runs, with the deletion vectors of all files in place.
@@ -180,6 +186,9 @@ impl DisplayAs for DeltaScanExec {
                     spec.plan.files_total,
                     self.deletion_vectors()
                 )?;
+                if let Some(rows) = self.rows_looked_up().filter(|_| !spec.plan.files.is_empty()) {
+                    write!(f, "looked_up_by_key={rows} rows, ")?;
+                }
             }
             DisplayFormatType::TreeRender => {
                 writeln!(f, "version={}", spec.plan.version)?;
@@ -238,7 +247,7 @@ impl ExecutionPlan for DeltaScanExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        if !self.has_vectors() {
+        if !self.selects_rows() {
             return self.arm_now(&context)?.execute(partition, context);
         }
         let scan = DeltaScanExec {

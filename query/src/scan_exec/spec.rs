@@ -78,6 +78,9 @@ impl ScanSpec {
 
 /// Rows of a file that are part of the table, where that is known.
 pub(crate) fn live_rows(file: &ScanFile) -> Option<u64> {
+    if file.only_rows.is_some() {
+        return None;
+    }
     let deleted = file.deletion_vector.as_ref().map_or(0, |dv| u64::try_from(dv.cardinality).unwrap_or(0));
     file.num_records.map(|rows| rows.saturating_sub(deleted))
 }

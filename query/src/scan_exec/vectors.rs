@@ -49,6 +49,29 @@ pub(crate) fn selection(path: &str, deleted: &RowSet, rows: u64) -> Result<Parqu
     Ok(ParquetRowSelection::new(RowSelection::from(selectors)))
 }
 
+/// Of a file of `rows` rows, the ones chosen that are not deleted.
+///
+/// # Errors
+/// [`FormatError::CorruptDv`] if a row beyond the file's end is deleted, and [`FormatError::CorruptLog`] if one is chosen.
+pub(crate) fn chosen(
+    path: &str,
+    only: &[u64],
+    deleted: Option<&RowSet>,
+    rows: u64,
+) -> Result<ParquetRowSelection, FormatError> {
+    let beyond = deleted.and_then(RowSet::max).filter(|last| *last >= rows);
+    if let Some(last) = beyond {
+        return Err(FormatError::corrupt_dv(path, format!("row {last} is marked in a file of {rows} rows")));
+    }
+    if let Some(last) = only.last().filter(|last| **last >= rows) {
+        let what = format!("row {last} is wanted of a file of {rows} rows");
+        return Err(FormatError::corrupt_log(None, path.to_owned(), what));
+    }
+    let kept = only.iter().filter(|row| deleted.is_none_or(|deleted| !deleted.contains(**row)));
+    let ranges = kept.map(|row| *row as usize..*row as usize + 1);
+    Ok(ParquetRowSelection::new(RowSelection::from_consecutive_ranges(ranges, rows as usize)))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

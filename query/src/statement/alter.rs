@@ -34,6 +34,13 @@ pub(super) async fn alter(session: &Session, name: &ObjectName, action: AlterAct
             let what = format!("dropped constraint {constraint} of {name}");
             (what, table.drop_constraint(&constraint, if_exists).await?)
         }
+        AlterAction::AddPrimaryKey(columns) => {
+            let what = format!("declared the primary key ({}) of {name}", columns.join(", "));
+            (what, Box::pin(table.add_primary_key(columns)).await?)
+        }
+        AlterAction::DropPrimaryKey { if_exists } => {
+            (format!("dropped the primary key of {name}"), table.drop_primary_key(if_exists).await?)
+        }
     };
     Ok(Done::new(format!("{what} (version {})", report.version)).with_version(report.version).into())
 }

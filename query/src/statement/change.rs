@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
@@ -48,8 +48,14 @@ pub(super) async fn insert(session: &Session, mut insert: ast::Insert) -> Result
             "list the partition columns with the others: they find their partition by value",
         ));
     }
-    if insert.on.is_some() || insert.or.is_some() || insert.replace_into || insert.ignore {
-        return Err(QueryError::unsupported("INSERT that resolves conflicts", "MERGE INTO"));
+    if insert.or.is_some() || insert.replace_into || insert.ignore {
+        return Err(QueryError::unsupported(
+            "REPLACE, INSERT OR and INSERT IGNORE",
+            "UPSERT INTO t, or INSERT INTO t ... ON CONFLICT (key) DO UPDATE SET ... or DO NOTHING",
+        ));
+    }
+    if insert.on.is_some() && insert.returning.is_none() && insert.output.is_none() {
+        return super::upsert::insert_on_conflict(session, insert).await;
     }
     if insert.returning.is_some() || insert.output.is_some() {
         return Err(QueryError::unsupported("RETURNING", "table_changes('table', version)"));
@@ -90,7 +96,7 @@ pub(super) async fn insert(session: &Session, mut insert: ast::Insert) -> Result
 /// DataFusion takes NOT NULL as a promise that the rows given keep, and fails without naming the row that does not. The
 /// table checks its constraints when the rows arrive, and names it.
 #[derive(Debug)]
-struct InsertTarget {
+pub(super) struct InsertTarget {
     table: FloeTableProvider,
     schema: SchemaRef,
 }
@@ -100,6 +106,19 @@ impl InsertTarget {
         let schema = table.schema();
         let nullable = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
         InsertTarget { schema: Arc::new(Schema::new(nullable.collect::<Vec<_>>())), table }
+    }
+
+    /// As rows for an upsert may be given: with the delete marker, where the table has none of its own.
+    pub(super) fn for_upsert(table: FloeTableProvider, snapshot: &Snapshot) -> Self {
+        let mut target = InsertTarget::new(table);
+        if let Some(marker) = &snapshot.state().properties.delete_marker
+            && snapshot.schema().field(marker).is_none()
+        {
+            let mut fields = target.schema.fields().to_vec();
+            fields.push(Arc::new(Field::new(marker, DataType::Boolean, true)));
+            target.schema = Arc::new(Schema::new(fields));
+        }
+        target
     }
 }
 
@@ -134,7 +153,7 @@ pub(super) fn rows(count: u64) -> String {
 }
 
 /// Puts the columns' defaults where the values say DEFAULT.
-fn fill_defaults(insert: &mut ast::Insert, snapshot: &Snapshot) -> Result<()> {
+pub(super) fn fill_defaults(insert: &mut ast::Insert, snapshot: &Snapshot) -> Result<()> {
     let fields = &snapshot.schema().fields;
     let named: Vec<Option<&StructField>> = match insert.columns.is_empty() {
         true => fields.iter().map(Some).collect(),
@@ -167,7 +186,7 @@ fn fill_defaults(insert: &mut ast::Insert, snapshot: &Snapshot) -> Result<()> {
 }
 
 /// Refuses rows of VALUES that are wider or narrower than the columns they are for.
-fn check_width(insert: &ast::Insert, snapshot: &Snapshot) -> Result<()> {
+pub(super) fn check_width(insert: &ast::Insert, snapshot: &Snapshot) -> Result<()> {
     let Some(ast::SetExpr::Values(values)) = insert.source.as_ref().map(|query| query.body.as_ref()) else {
         return Ok(());
     };
@@ -187,7 +206,7 @@ fn wrong_width(expected: usize, found: Option<usize>, snapshot: &Snapshot) -> Qu
     ))
 }
 
-fn column_count(error: QueryError, snapshot: &Snapshot) -> QueryError {
+pub(super) fn column_count(error: QueryError, snapshot: &Snapshot) -> QueryError {
     match &error {
         QueryError::DataFusion(inner) if inner.to_string().contains("Column count doesn't match") => {
             wrong_width(snapshot.schema().fields.len(), None, snapshot)

@@ -207,6 +207,9 @@ fn new_table(create: &CreateTable, schema: StructType) -> Result<NewTable> {
     }
     let arrow = schema.to_arrow()?;
     let mut new = NewTable::new(schema).with_partition_columns(partition_columns);
+    if !create.primary_key.is_empty() {
+        new = new.with_primary_key(create.primary_key.clone());
+    }
     for (key, value) in &create.properties {
         new = new.with_property(key, value);
     }

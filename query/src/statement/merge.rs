@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use datafusion::common::TableReference;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::logical_expr::dml::WriteOp;
+use datafusion::logical_expr::dml::{MergeIntoOp, WriteOp};
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::parser::Parser;
-use floe_table::Snapshot;
+use floe_table::{Snapshot, Table};
 
 use crate::dialect::FloeDialect;
 use crate::dml;
@@ -15,6 +15,7 @@ use crate::error::{QueryError, Result};
 use crate::output::{Done, Outcome};
 use crate::planning::Planning;
 use crate::provider::FloeTableProvider;
+use crate::rows::{Cell, Rows};
 use crate::session::Session;
 use crate::statement::change::{TARGET, target_name};
 use crate::statement::tokens::ALL_COLUMNS;
@@ -22,7 +23,43 @@ use crate::statement::tokens::ALL_COLUMNS;
 /// What a source without an alias is called.
 const SOURCE: &str = "__floe_source__";
 
-pub(super) async fn merge(session: &Session, mut merge: ast::Merge) -> Result<Outcome> {
+pub(super) async fn merge(session: &Session, merge: ast::Merge) -> Result<Outcome> {
+    let Planned { name: table_name, table, source, operation } = planned(session, merge).await?;
+    let target = TableReference::bare(TARGET);
+    let state = session.context().state();
+    let report = Box::pin(dml::merge(&state, &table, &target, source, operation.on, operation.clauses)).await?;
+    let place = report.version.map(|version| format!(" (version {version})")).unwrap_or_default();
+    let text = format!(
+        "merged into {table_name}: {} inserted, {} updated, {} deleted{place}",
+        report.rows_inserted, report.rows_updated, report.rows_deleted
+    );
+    let mut done = Done::new(text).with_affected_rows(report.rows_changed());
+    done.version = report.version;
+    Ok(done.into())
+}
+
+/// How the rows of a merge would be found. Runs the source where that is by key, and changes nothing.
+pub(super) async fn explain(session: &Session, merge: ast::Merge) -> Result<Outcome> {
+    let Planned { table, source, operation, .. } = planned(session, merge).await?;
+    let target = TableReference::bare(TARGET);
+    let state = session.context().state();
+    let lines = Box::pin(dml::explain_merge(&state, &table, &target, source, operation.on, operation.clauses)).await?;
+    let mut rows = Rows::new(&[("plan_type", Cell::Text(None)), ("plan", Cell::Text(None))]);
+    for (kind, plan) in lines {
+        rows.push(vec![kind.into(), plan.into()])?;
+    }
+    rows.outcome()
+}
+
+/// A merge that is planned and not made yet.
+struct Planned {
+    name: ast::ObjectName,
+    table: Table,
+    source: LogicalPlan,
+    operation: Box<MergeIntoOp>,
+}
+
+async fn planned(session: &Session, mut merge: ast::Merge) -> Result<Planned> {
     if merge.output.is_some() {
         return Err(QueryError::unsupported("OUTPUT in MERGE", "table_changes('table', version)"));
     }
@@ -59,19 +96,8 @@ pub(super) async fn merge(session: &Session, mut merge: ast::Merge) -> Result<Ou
     let WriteOp::MergeInto(operation) = plan.op else {
         return Err(QueryError::invalid_argument("the MERGE was planned in a way that is not understood"));
     };
-    let target = TableReference::bare(TARGET);
     let source = Arc::unwrap_or_clone(plan.input);
-    let report =
-        Box::pin(dml::merge(&session.context().state(), &table, &target, source, operation.on, operation.clauses))
-            .await?;
-    let place = report.version.map(|version| format!(" (version {version})")).unwrap_or_default();
-    let text = format!(
-        "merged into {table_name}: {} inserted, {} updated, {} deleted{place}",
-        report.rows_inserted, report.rows_updated, report.rows_deleted
-    );
-    let mut done = Done::new(text).with_affected_rows(report.rows_changed());
-    done.version = report.version;
-    Ok(done.into())
+    Ok(Planned { name: table_name, table, source, operation })
 }
 
 /// What columns of the source are qualified with; a source without a name gets one.

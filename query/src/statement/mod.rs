@@ -11,10 +11,12 @@ mod change;
 mod copy;
 mod create;
 mod describe;
+mod index;
 mod maintain;
 mod merge;
 mod query;
 mod show;
+mod upsert;
 
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
@@ -67,6 +69,7 @@ pub(crate) enum Statement {
         query: Box<Statement>,
     },
     Insert(Box<ast::Insert>),
+    Upsert(Box<ast::Insert>),
     Update(Box<ast::Statement>),
     Delete(Box<ast::Statement>),
     Merge(Box<ast::Merge>),
@@ -122,6 +125,13 @@ pub(crate) enum Statement {
         version: Box<ast::TableVersion>,
     },
     Copy(Box<Copy>),
+    CreateIndex {
+        name: ast::ObjectName,
+        columns: Vec<String>,
+    },
+    DropIndex(ast::ObjectName),
+    ShowIndex(ast::ObjectName),
+    CheckTable(ast::ObjectName),
     /// Left to DataFusion: SET, RESET, SHOW of a setting.
     Setting(Box<datafusion::sql::parser::Statement>),
 }
@@ -135,6 +145,7 @@ pub(crate) struct CreateTable {
     pub(crate) columns: Vec<StructField>,
     /// Name and expression.
     pub(crate) checks: Vec<(String, String)>,
+    pub(crate) primary_key: Vec<String>,
     pub(crate) partitioned_by: Vec<String>,
     pub(crate) location: Option<String>,
     pub(crate) comment: Option<String>,
@@ -150,6 +161,8 @@ pub(crate) enum AlterAction {
     AddColumns(Vec<StructField>),
     AddConstraint { name: String, sql: String },
     DropConstraint { name: String, if_exists: bool },
+    AddPrimaryKey(Vec<String>),
+    DropPrimaryKey { if_exists: bool },
 }
 
 /// `COPY query TO 'file'`.
@@ -168,6 +181,7 @@ impl Statement {
         match self {
             Statement::Insert(insert) if insert.overwrite => Some("INSERT OVERWRITE"),
             Statement::Insert(_) => Some("INSERT"),
+            Statement::Upsert(_) => Some("UPSERT"),
             Statement::Update(_) => Some("UPDATE"),
             Statement::Delete(_) => Some("DELETE"),
             Statement::Merge(_) => Some("MERGE"),
@@ -181,6 +195,8 @@ impl Statement {
             Statement::Vacuum { dry_run: false, .. } => Some("VACUUM"),
             Statement::Restore { .. } => Some("RESTORE"),
             Statement::Copy(_) => Some("COPY"),
+            Statement::CreateIndex { .. } => Some("CREATE INDEX"),
+            Statement::DropIndex(_) => Some("DROP INDEX"),
             _ => None,
         }
     }
@@ -202,6 +218,7 @@ pub(crate) async fn run(session: &Session, parsed: &ParsedStatement) -> Result<O
         }
         Statement::Setting(statement) => boxed(move || query::setting(session, *statement)),
         Statement::Insert(insert) => boxed(move || change::insert(session, *insert)),
+        Statement::Upsert(insert) => boxed(move || upsert::upsert(session, *insert)),
         Statement::Update(update) => boxed(move || change::update(session, *update)),
         Statement::Delete(delete) => boxed(move || change::delete(session, *delete)),
         Statement::Merge(merge) => boxed(move || merge::merge(session, *merge)),
@@ -239,6 +256,12 @@ pub(crate) async fn run(session: &Session, parsed: &ParsedStatement) -> Result<O
             boxed(move || async move { maintain::restore(session, &name, &version).await })
         }
         Statement::Copy(copy) => boxed(move || copy::copy(session, *copy)),
+        Statement::CreateIndex { name, columns } => {
+            boxed(move || async move { index::build(session, &name, &columns).await })
+        }
+        Statement::DropIndex(name) => boxed(move || async move { index::drop(session, &name).await }),
+        Statement::ShowIndex(name) => boxed(move || async move { index::show(session, &name).await }),
+        Statement::CheckTable(name) => boxed(move || async move { index::check(session, &name).await }),
     };
     running.await
 }

@@ -39,6 +39,12 @@ fn parse_statement(parser: &mut Parser<'_>) -> Result<Statement> {
         "SELECT" | "WITH" | "VALUES" | "FROM" | "TABLE" => parse_query(parser),
         "EXPLAIN" => parse_explain(parser),
         "INSERT" | "UPDATE" | "DELETE" | "MERGE" => parse_change(parser),
+        "UPSERT" => parse_upsert(parser),
+        "CHECK" => {
+            parser.advance_token();
+            parser.word("TABLE");
+            Ok(Statement::CheckTable(parser.table_name()?))
+        }
         "TRUNCATE" => {
             parser.advance_token();
             parser.word("TABLE");
@@ -100,8 +106,10 @@ fn parse_explain(parser: &mut Parser<'_>) -> Result<Statement> {
     let analyze = parser.word("ANALYZE");
     let verbose = parser.word("VERBOSE") || parser.word("EXTENDED");
     match parse_statement(parser)? {
-        query @ Statement::Query(_) => Ok(Statement::Explain { analyze, verbose, query: Box::new(query) }),
-        _ => Err(QueryError::unsupported("EXPLAIN of this statement", "EXPLAIN works on queries")),
+        query @ (Statement::Query(_) | Statement::Upsert(_) | Statement::Merge(_)) => {
+            Ok(Statement::Explain { analyze, verbose, query: Box::new(query) })
+        }
+        _ => Err(QueryError::unsupported("EXPLAIN of this statement", "EXPLAIN works on queries, UPSERT and MERGE")),
     }
 }
 
@@ -114,6 +122,19 @@ fn parse_change(parser: &mut Parser<'_>) -> Result<Statement> {
         other => Err(QueryError::UnknownStatement {
             statement: printable(&other.to_string().split_whitespace().take(2).collect::<Vec<_>>().join(" ")),
         }),
+    }
+}
+
+/// `UPSERT INTO t ...` is read as an INSERT.
+fn parse_upsert(parser: &mut Parser<'_>) -> Result<Statement> {
+    parser.advance_token();
+    if !parser.peek_word("INTO") {
+        return Ok(parser.expected("INTO after UPSERT", parser.peek_token())?);
+    }
+    let insert = parser.parse_insert(ast::helpers::attached_token::AttachedToken::empty().0)?;
+    match insert {
+        ast::Statement::Insert(insert) => Ok(Statement::Upsert(Box::new(insert))),
+        other => Err(QueryError::UnknownStatement { statement: printable(&format!("UPSERT {other}")) }),
     }
 }
 
@@ -130,6 +151,9 @@ fn parse_create(parser: &mut Parser<'_>) -> Result<Statement> {
             "CREATE TABLE name LOCATION 'uri' registers a Delta table; other files are read in place: SELECT * FROM 'file.csv'",
         ));
     }
+    if parser.word("INDEX") {
+        return parse_create_index(parser);
+    }
     if !parser.word("TABLE") {
         return Err(unknown("CREATE", parser));
     }
@@ -140,6 +164,7 @@ fn parse_create(parser: &mut Parser<'_>) -> Result<Statement> {
         if_not_exists,
         columns: Vec::new(),
         checks: Vec::new(),
+        primary_key: Vec::new(),
         partitioned_by: Vec::new(),
         location: None,
         comment: None,
@@ -160,18 +185,34 @@ fn parse_create(parser: &mut Parser<'_>) -> Result<Statement> {
 fn parse_columns(parser: &mut Parser<'_>, create: &mut CreateTable) -> Result<()> {
     parser.expect_token(&Token::LParen)?;
     loop {
-        if parser.words(&["PRIMARY", "KEY"]) || parser.words(&["FOREIGN", "KEY"]) || parser.word("UNIQUE") {
-            return Err(QueryError::unsupported("key constraints", "CONSTRAINT name CHECK (expression), NOT NULL"));
+        if parser.words(&["FOREIGN", "KEY"]) || parser.word("UNIQUE") {
+            return Err(QueryError::unsupported("foreign and unique keys", "PRIMARY KEY (columns)"));
         }
-        if parser.word("CONSTRAINT") {
+        if parser.words(&["PRIMARY", "KEY"]) {
+            let columns = parser.column_list()?;
+            declare_primary_key(create, columns)?;
+        } else if parser.word("CONSTRAINT") {
             let name = parser.parse_identifier()?.value;
+            if parser.words(&["PRIMARY", "KEY"]) {
+                let columns = parser.column_list()?;
+                declare_primary_key(create, columns)?;
+                if !parser.consume_token(&Token::Comma) {
+                    break;
+                }
+                continue;
+            }
             parser.expect_word("CHECK")?;
             create.checks.push((name, parenthesised_expression(parser)?));
         } else if parser.words(&["CHECK"]) {
             let name = format!("check_{}", create.checks.len() + 1);
             create.checks.push((name, parenthesised_expression(parser)?));
         } else {
-            create.columns.push(parse_column(parser)?);
+            let column = parse_column(parser)?;
+            let name = column.name.clone();
+            create.columns.push(column);
+            if parser.words(&["PRIMARY", "KEY"]) {
+                declare_primary_key(create, vec![name])?;
+            }
         }
         if !parser.consume_token(&Token::Comma) {
             break;
@@ -179,6 +220,29 @@ fn parse_columns(parser: &mut Parser<'_>, create: &mut CreateTable) -> Result<()
     }
     parser.expect_token(&Token::RParen)?;
     Ok(())
+}
+
+fn declare_primary_key(create: &mut CreateTable, columns: Vec<String>) -> Result<()> {
+    if !create.primary_key.is_empty() {
+        return Err(QueryError::syntax("a table has one primary key; PRIMARY KEY (a, b) takes several columns"));
+    }
+    create.primary_key = columns;
+    Ok(())
+}
+
+/// `CREATE INDEX [name] ON t [(columns)]`: the only index there is is that of the primary key.
+fn parse_create_index(parser: &mut Parser<'_>) -> Result<Statement> {
+    parser.if_not_exists();
+    if !parser.peek_word("ON") {
+        parser.parse_identifier()?;
+    }
+    parser.expect_word("ON")?;
+    let name = parser.table_name()?;
+    let columns = match parser.peek_token_ref().token {
+        Token::LParen => parser.column_list()?,
+        _ => Vec::new(),
+    };
+    Ok(Statement::CreateIndex { name, columns })
 }
 
 fn parenthesised_expression(parser: &mut Parser<'_>) -> Result<String> {
@@ -204,8 +268,8 @@ fn parse_column(parser: &mut Parser<'_>) -> Result<StructField> {
             field.metadata.insert("comment".into(), parser.parse_literal_string()?.into());
         } else if parser.word("GENERATED") {
             return Err(QueryError::unsupported("generated columns", "compute the value in the query that inserts it"));
-        } else if parser.words(&["PRIMARY", "KEY"]) || parser.word("UNIQUE") || parser.word("REFERENCES") {
-            return Err(QueryError::unsupported("key constraints", "CONSTRAINT name CHECK (expression), NOT NULL"));
+        } else if parser.word("UNIQUE") || parser.word("REFERENCES") {
+            return Err(QueryError::unsupported("foreign and unique keys", "PRIMARY KEY (columns)"));
         } else {
             return Ok(field);
         }
@@ -270,6 +334,14 @@ fn parse_drop(parser: &mut Parser<'_>) -> Result<Statement> {
         }
         return Ok(Statement::DropSchema { name, if_exists, cascade });
     }
+    if parser.word("INDEX") {
+        parser.if_exists();
+        if !parser.peek_word("ON") {
+            parser.parse_identifier()?;
+        }
+        parser.expect_word("ON")?;
+        return Ok(Statement::DropIndex(parser.table_name()?));
+    }
     if !parser.word("TABLE") {
         return Err(unknown("DROP", parser));
     }
@@ -293,10 +365,20 @@ fn parse_alter(parser: &mut Parser<'_>) -> Result<Statement> {
     } else if parser.words(&["UNSET", "TBLPROPERTIES"]) {
         let if_exists = parser.if_exists();
         AlterAction::UnsetProperties { names: parser.property_names()?, if_exists }
+    } else if parser.words(&["ADD", "PRIMARY", "KEY"]) {
+        AlterAction::AddPrimaryKey(parser.column_list()?)
+    } else if parser.words(&["DROP", "PRIMARY", "KEY"]) {
+        let if_exists = parser.if_exists();
+        parser.word("CASCADE");
+        AlterAction::DropPrimaryKey { if_exists }
     } else if parser.words(&["ADD", "CONSTRAINT"]) {
         let name = parser.parse_identifier()?.value;
-        parser.expect_word("CHECK")?;
-        AlterAction::AddConstraint { name, sql: parenthesised_expression(parser)? }
+        if parser.words(&["PRIMARY", "KEY"]) {
+            AlterAction::AddPrimaryKey(parser.column_list()?)
+        } else {
+            parser.expect_word("CHECK")?;
+            AlterAction::AddConstraint { name, sql: parenthesised_expression(parser)? }
+        }
     } else if parser.words(&["DROP", "CONSTRAINT"]) {
         let if_exists = parser.if_exists();
         AlterAction::DropConstraint { name: parser.parse_identifier()?.value, if_exists }
@@ -306,7 +388,7 @@ fn parse_alter(parser: &mut Parser<'_>) -> Result<Statement> {
         let what = format!("ALTER TABLE ... {}", printable(&parser.peek_token_ref().to_string()));
         return Err(QueryError::unsupported(
             what,
-            "SET TBLPROPERTIES, UNSET TBLPROPERTIES, ADD COLUMN, ADD CONSTRAINT ... CHECK, DROP CONSTRAINT",
+            "SET TBLPROPERTIES, UNSET TBLPROPERTIES, ADD COLUMN, ADD PRIMARY KEY, ADD CONSTRAINT ... CHECK, DROP CONSTRAINT",
         ));
     };
     Ok(Statement::Alter { name, action })
@@ -355,6 +437,12 @@ fn parse_show(parser: &mut Parser<'_>) -> Result<Statement> {
     }
     if parser.word("SCHEMAS") || parser.word("DATABASES") {
         return Ok(Statement::ShowSchemas { like: parse_like(parser)? });
+    }
+    if parser.word("INDEX") || parser.word("INDEXES") {
+        if !parser.word("ON") && !parser.word("IN") {
+            parser.expect_word("FROM")?;
+        }
+        return Ok(Statement::ShowIndex(parser.table_name()?));
     }
     if parser.words(&["CREATE", "TABLE"]) {
         return Ok(Statement::ShowCreateTable(parser.table_name()?));

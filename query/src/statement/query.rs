@@ -32,8 +32,16 @@ pub(super) async fn select(session: &Session, query: ast::Query) -> Result<Outco
 }
 
 pub(super) async fn explain(session: &Session, statement: Statement, analyze: bool, verbose: bool) -> Result<Outcome> {
-    let Statement::Query(query) = statement else {
-        return Err(QueryError::unsupported("EXPLAIN of this statement", "EXPLAIN works on queries"));
+    let query = match statement {
+        Statement::Query(query) => query,
+        Statement::Upsert(insert) => return Box::pin(super::upsert::explain(session, *insert)).await,
+        Statement::Merge(merge) => return Box::pin(super::merge::explain(session, *merge)).await,
+        _ => {
+            return Err(QueryError::unsupported(
+                "EXPLAIN of this statement",
+                "EXPLAIN works on queries, UPSERT and MERGE",
+            ));
+        }
     };
     let plan = LogicalPlanBuilder::from(plan(session, *query).await?).explain(verbose, analyze)?.build()?;
     Ok(Outcome::Rows(DataFrame::new(session.context().state(), plan).execute_stream().await?))

@@ -93,6 +93,10 @@ fn create_statement(name: &str, state: &TableState, uri: &str) -> String {
         let constraint_name = key.rsplit('.').next().unwrap_or(key);
         lines.push(format!("  CONSTRAINT {} CHECK ({sql})", quoted(constraint_name)));
     }
+    if !state.properties.primary_key.is_empty() {
+        let columns: Vec<String> = state.properties.primary_key.iter().map(|c| quoted(c)).collect();
+        lines.push(format!("  PRIMARY KEY ({})", columns.join(", ")));
+    }
     let mut out = format!("CREATE TABLE {name} (\n{})\nUSING delta", lines.join(",\n"));
     if !state.metadata.partition_columns.is_empty() {
         let columns: Vec<String> = state.metadata.partition_columns.iter().map(|c| quoted(c)).collect();
@@ -106,7 +110,7 @@ fn create_statement(name: &str, state: &TableState, uri: &str) -> String {
         .metadata
         .configuration
         .iter()
-        .filter(|(key, _)| !constraint(key))
+        .filter(|(key, _)| !constraint(key) && *key != floe_table_format::property::name::PRIMARY_KEY)
         .map(|(key, value)| format!("  {} = {}", literal(key), literal(value)))
         .collect();
     if !properties.is_empty() {

@@ -10,9 +10,12 @@ pub(crate) const ALL_COLUMNS: &str = "__floe_all_columns__";
 ///
 /// - `t FOR VERSION AS OF 3`, `t FOR SYSTEM_VERSION AS OF 3`, `t FOR TIMESTAMP AS OF ...` lose their `FOR`;
 /// - `UPDATE SET *` and `INSERT *` of a MERGE get a placeholder column ([`ALL_COLUMNS`]);
-/// - `>>` that closes two nested types becomes `>` `>`.
+/// - `>>` that closes two nested types becomes `>` `>`;
+/// - the query of `INSERT INTO t SELECT 1 ON CONFLICT ...` gets parentheses: its last column would else be named `ON`.
 pub(crate) fn prepare(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
-    let merge = tokens.first().is_some_and(|t| is_word(&t.token, "MERGE"));
+    // EXPLAIN and a word or two may stand before it.
+    let merge = tokens.iter().take(3).any(|t| is_word(&t.token, "MERGE"));
+    let tokens = with_source_in_parentheses(tokens);
     let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
     let mut type_depth = 0usize;
     let mut index = 0;
@@ -61,6 +64,37 @@ pub(crate) fn prepare(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         index += 1;
     }
     out
+}
+
+fn with_source_in_parentheses(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    if !tokens.first().is_some_and(|t| is_word(&t.token, "INSERT")) {
+        return tokens;
+    }
+    let mut depth = 0usize;
+    let (mut start, mut end) = (None, None);
+    for (at, token) in tokens.iter().enumerate() {
+        match &token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth = depth.saturating_sub(1),
+            word if depth == 0 && start.is_none() && (is_word(word, "SELECT") || is_word(word, "WITH")) => {
+                start = Some(at);
+            }
+            word if depth == 0
+                && is_word(word, "ON")
+                && tokens.get(at + 1).is_some_and(|next| is_word(&next.token, "CONFLICT")) =>
+            {
+                end = Some(at);
+            }
+            _ => {}
+        }
+    }
+    if let (Some(start), Some(end)) = (start, end)
+        && start < end
+    {
+        tokens.insert(end, TokenWithSpan::new(Token::RParen, tokens[end].span));
+        tokens.insert(start, TokenWithSpan::new(Token::LParen, tokens[start].span));
+    }
+    tokens
 }
 
 /// Whether a token is this word, unquoted, in any case.

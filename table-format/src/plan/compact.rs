@@ -91,6 +91,44 @@ pub fn plan_compaction(state: &TableState, policy: &CompactionPolicy) -> Result<
     Ok(groups)
 }
 
+/// How many files of about one size make upkeep join them.
+pub const UPKEEP_FILES: usize = 16;
+
+/// A file of which more than this share is deleted is rewritten by upkeep.
+const UPKEEP_DELETED_FRACTION: f64 = 1.0 / 3.0;
+
+/// The groups that upkeep rewrites after a commit: few, so that its cost stays in proportion to the commits before it.
+///
+/// Small files are put into classes by size, each sixteen times as large as the one before, and a class of a partition is
+/// joined when it has sixteen files: so every row is rewritten once a class at most. Files of which a third is deleted
+/// are rewritten alone: a row is rewritten for every two that went.
+pub fn plan_upkeep(state: &TableState) -> Vec<CompactionGroup> {
+    const SMALLEST_CLASS: u64 = 64 << 10;
+    let target = state.properties.target_file_size;
+    let columns = partition_columns(state);
+    let policy =
+        CompactionPolicy { purge_deleted_fraction: Some(UPKEEP_DELETED_FRACTION), ..CompactionPolicy::default() };
+    let mut classes: BTreeMap<(Vec<Option<String>>, u32), Vec<Candidate<'_>>> = BTreeMap::new();
+    let mut groups = Vec::new();
+    for view in state.files.iter() {
+        let candidate = Candidate::of(view, &policy);
+        let size = u64::try_from(view.size()).unwrap_or(0);
+        if candidate.purged {
+            groups.extend(finish(vec![candidate], &columns, &policy));
+        } else if size < target / 2 {
+            let class = (size.max(SMALLEST_CLASS) / SMALLEST_CLASS).ilog2() / 4;
+            classes.entry((partition_key(&candidate.view, &columns), class)).or_default().push(candidate);
+        }
+    }
+    for mut class in classes.into_values().filter(|class| class.len() >= UPKEEP_FILES) {
+        class.sort_by(|a, b| {
+            (a.view.modification_time(), a.view.path()).cmp(&(b.view.modification_time(), b.view.path()))
+        });
+        groups.extend(finish(class, &columns, &policy));
+    }
+    groups
+}
+
 struct Candidate<'a> {
     view: FileView<'a>,
     /// Bytes of the rows that are left.

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use floe_storage::StorageError;
 use floe_table::{OptimizeOptions, Table, TableError, VacuumOptions};
 use floe_table_format::{DataType, PrimitiveType, StructField, VersionSpec};
 
 use super::{Actor, FILE_RETENTION_MS};
+use crate::rng::SimRng;
 
 /// Compacts until the world closes.
 pub(crate) async fn compactor(actor: Actor) {
@@ -84,6 +86,51 @@ pub(crate) async fn checkpointer(actor: Actor) {
             }
         }
     }
+}
+
+/// Builds, drops and damages the record index until the world closes.
+pub(crate) async fn indexer(actor: Actor) {
+    let mut rng = actor.rng("index");
+    let Some(mut table) = actor.open().await else { return };
+    while !actor.closing() {
+        actor.rest(300).await;
+        let done = match rng.below(8) {
+            0..5 => table.build_index().await.map(|_| "index built"),
+            5 => table.drop_index().await.map(|_| "index dropped"),
+            _ => damage(&table, &mut rng).await,
+        };
+        match done {
+            Ok(what) => {
+                actor.note(format_args!("{what}"));
+                actor.shared.ledger.count(what);
+            }
+            Err(error) => {
+                actor.meet("work on the index", &error);
+                let Some(reopened) = actor.open().await else { return };
+                table = reopened;
+            }
+        }
+        actor.rest_between_ops().await;
+    }
+}
+
+async fn damage(table: &Table, rng: &mut SimRng) -> Result<&'static str, TableError> {
+    let on_table = |source| TableError::Storage { table: table.uri().into(), source: Box::new(source) };
+    let store = table.data_store();
+    let runs = store.list_folder("_floe/index").await.map_err(on_table)?;
+    if runs.is_empty() {
+        return Ok("no index to damage");
+    }
+    let run = &runs[rng.below(runs.len() as u64) as usize];
+    let mut bytes = match store.get(&run.path).await {
+        Ok(bytes) => bytes.to_vec(),
+        Err(StorageError::NotFound { .. }) => return Ok("no index to damage"),
+        Err(error) => return Err(on_table(error)),
+    };
+    let at = rng.below(bytes.len().min(480) as u64) as usize;
+    bytes[at] ^= 1 << rng.below(8);
+    store.put(&run.path, bytes.into()).await.map_err(on_table)?;
+    Ok("index damaged")
 }
 
 /// Changes properties and columns, and goes back to earlier versions, until the world closes.

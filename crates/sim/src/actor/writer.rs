@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use arrow::array::{AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::Int64Type;
 use floe_storage::{ROW_NUMBER_COLUMN, ReadOptions, deletion_vectors, read_data_file};
-use floe_table::{AppendOptions, BatchStream, CommitOutcome, SaveMode, Snapshot, Table, TableError, Transaction};
+use floe_table::{
+    AppendOptions, BatchStream, CommitOutcome, SaveMode, Snapshot, Table, TableError, Transaction, UpsertOptions,
+};
 use floe_table_format::{Operation, RowSet};
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -84,6 +86,22 @@ fn plan(actor: &Actor, number: u32, seq: i64) -> Planned {
     let filter = Filter { from, to: from + width };
     let rows_max = scenario.batch_rows_max;
     let (deletes, changes) = (scenario.changes / 2, scenario.changes);
+    if scenario.keyed {
+        let mut rows = rows(&mut rng, rows_max);
+        let mut keys = std::collections::BTreeSet::new();
+        rows.retain(|row| keys.insert(row.key));
+        let intent = match rng.below(100) {
+            0..50 => Intent::Upsert(rows),
+            50..60 => Intent::DeleteKeys(keys.into_iter().take(3).collect()),
+            60..70 => Intent::Insert(rows.into_iter().take(2).collect()),
+            70..80 => Intent::Delete(filter),
+            80..90 => Intent::Update(filter, 1 + rng.below(9) as i64),
+            90..96 => Intent::ReadThenUpdate(filter),
+            _ => Intent::Overwrite(rows),
+        };
+        let by_verb = matches!(intent, Intent::Upsert(_) | Intent::DeleteKeys(_) | Intent::Insert(_));
+        return Planned { op, intent, tracked: rng.chance(600), by_verb };
+    }
     let kind = rng.below(100);
     let intent = if kind < deletes {
         Intent::Delete(filter)
@@ -109,7 +127,8 @@ fn plan(actor: &Actor, number: u32, seq: i64) -> Planned {
 /// Tries the operation once. True if it is settled, for good or bad.
 async fn carry_out(actor: &Actor, table: &Table, planned: &Planned) -> bool {
     let tried = match (&planned.intent, planned.by_verb) {
-        (Intent::Append(rows), true) => append_by_verb(actor, table, planned, rows).await,
+        (Intent::Append(rows) | Intent::Insert(rows), true) => append_by_verb(actor, table, planned, rows).await,
+        (Intent::Upsert(_) | Intent::DeleteKeys(_), true) => write_by_key(actor, table, planned).await,
         _ => transact(actor, table, planned).await,
     };
     match tried {
@@ -117,7 +136,9 @@ async fn carry_out(actor: &Actor, table: &Table, planned: &Planned) -> bool {
         Err(error) => {
             actor.meet("a write", &error);
             // Sent again only where that cannot double it: it carries its progress, or certainly did not happen.
+            // A key that is taken is an answer.
             matches!(error, TableError::CommitOutcomeUnknown { .. }) && !planned.tracked
+                || matches!(error, TableError::DuplicateKey { .. })
         }
     }
 }
@@ -136,6 +157,43 @@ async fn append_by_verb(actor: &Actor, table: &Table, planned: &Planned, rows: &
         }
     }
     Ok(true)
+}
+
+async fn write_by_key(actor: &Actor, table: &Table, planned: &Planned) -> Result<bool, TableError> {
+    let ledger = &actor.shared.ledger;
+    let attempt = ledger.begin(planned.op.clone(), planned.intent.clone(), None);
+    actor.note(format_args!("attempt {attempt}: {:?} {}", planned.op, shown(&planned.intent)));
+    let options = UpsertOptions {
+        app_progress: planned.tracked.then(|| (planned.op.actor.clone(), planned.op.seq)),
+        operation: Operation::new("UPSERT").with_parameter("simAttempt", attempt),
+        ..UpsertOptions::default()
+    };
+    let done = match &planned.intent {
+        Intent::DeleteKeys(keys) => {
+            let keys = RecordBatch::try_from_iter([("key", Arc::new(Int64Array::from(keys.clone())) as _)])?;
+            table.delete_keys_with(vec![keys], options).await
+        }
+        Intent::Upsert(rows) => {
+            table.upsert_stream(stream_of(batch_of(rows, actor.shared.scenario.partitioned)), options).await
+        }
+        other => Err(input_error(format!("{other:?} is not written by key"))),
+    };
+    match done {
+        Ok(report) => {
+            actor.note(format_args!("attempt {attempt}: {report:?}"));
+            ledger.count(format!("looked up by {}", report.lookup.way()));
+            match report.version {
+                Some(version) => ledger.told(attempt, Told::Committed(version.get())),
+                None if planned.tracked => ledger.told(attempt, Told::DoneBefore),
+                None => ledger.told(attempt, Told::Refused("there is nothing to change".into())),
+            }
+            Ok(true)
+        }
+        Err(error) => {
+            ledger.told(attempt, told_of(&error));
+            Err(error)
+        }
+    }
 }
 
 async fn transact(actor: &Actor, table: &Table, planned: &Planned) -> Result<bool, TableError> {
@@ -226,6 +284,7 @@ async fn prepare(
         }
         Intent::Update(filter, more) => {
             transaction.read_predicate(filter.predicate());
+            transaction.depends_on_rows();
             let mut changed = Vec::new();
             for found in matching(snapshot, *filter).await? {
                 transaction.delete_rows(&found.log_path, RowSet::from_iter([found.position]));
@@ -236,6 +295,7 @@ async fn prepare(
             }
         }
         Intent::ReadThenUpdate(filter) => {
+            transaction.depends_on_rows();
             register_read(&mut transaction, snapshot, *filter)?;
             let found = matching(snapshot, *filter).await?;
             let read: Vec<Row> = found.iter().map(|found| found.row.clone()).collect();
@@ -254,6 +314,9 @@ async fn prepare(
             }
             transaction.stage_rows(stream_of(batch_of(rows, partitioned))).await?;
         }
+        Intent::Upsert(_) | Intent::DeleteKeys(_) | Intent::Insert(_) => {
+            return Err(input_error("these are written by verbs".into()));
+        }
         Intent::ReadThenAppend(filter, row) => {
             register_read(&mut transaction, snapshot, *filter)?;
             let read = scan_rows(snapshot, *filter).await?;
@@ -266,8 +329,13 @@ async fn prepare(
 
 fn verb(intent: &Intent) -> &'static str {
     match intent {
-        Intent::Append(_) | Intent::Overwrite(_) | Intent::Restore(_) | Intent::ReadThenAppend(..) => "WRITE",
-        Intent::Delete(_) => "DELETE",
+        Intent::Append(_)
+        | Intent::Insert(_)
+        | Intent::Overwrite(_)
+        | Intent::Restore(_)
+        | Intent::ReadThenAppend(..) => "WRITE",
+        Intent::Delete(_) | Intent::DeleteKeys(_) => "DELETE",
+        Intent::Upsert(_) => "UPSERT",
         Intent::Update(..) => "UPDATE",
         Intent::ReadThenUpdate(_) => "MERGE",
     }
@@ -275,7 +343,9 @@ fn verb(intent: &Intent) -> &'static str {
 
 fn shown(intent: &Intent) -> String {
     match intent {
-        Intent::Append(rows) => format!("append {} rows", rows.len()),
+        Intent::Append(rows) | Intent::Insert(rows) => format!("append {} rows", rows.len()),
+        Intent::Upsert(rows) => format!("upsert keys {:?}", rows.iter().map(|row| row.key).collect::<Vec<_>>()),
+        Intent::DeleteKeys(keys) => format!("delete keys {keys:?}"),
         Intent::Overwrite(rows) | Intent::Restore(rows) => format!("overwrite with {} rows", rows.len()),
         Intent::Delete(filter) => format!("delete {}..{}", filter.from, filter.to),
         Intent::Update(filter, more) => format!("add {more} to {}..{}", filter.from, filter.to),

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use arrow::array::{Array, BooleanArray, RecordBatch, StructArray};
 use arrow::compute::filter_record_batch;
 use bytes::Bytes;
+use floe_index::Entry;
+use floe_index::run::{self, Block, Footer};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Map, Value};
@@ -23,6 +25,18 @@ pub(super) fn parse(bytes: &Bytes) -> Option<Vec<Value>> {
 
 pub(super) fn write(actions: &[Value]) -> Bytes {
     actions.iter().map(|action| format!("{action}\n")).collect::<String>().into()
+}
+
+/// A run of the index with other entries, as sound as before to look at; none if it is no run.
+pub(super) fn run_with(bytes: &Bytes, bend: impl FnOnce(&mut Vec<Entry>)) -> Option<Bytes> {
+    let footer = Footer::parse(bytes).ok()?;
+    let mut entries = Vec::new();
+    for block in (0..footer.blocks()).map(Block) {
+        entries.extend(footer.entries_of(block, bytes.get(footer.range_of(block))?).ok()?);
+    }
+    bend(&mut entries);
+    entries.sort_unstable();
+    run::encode(uuid::Uuid::from_u128(entries.len() as u128), &footer.about, &entries).ok().map(Bytes::from)
 }
 
 /// Bends every action of one kind.

@@ -60,4 +60,9 @@ bugs! {
     a_vacuum_that_ignores_age_is_found VacuumIgnoresAge
     a_clean_up_that_is_too_eager_is_found CleanupTooEager
     trusting_the_clock_is_found ClockTrusted
+    keys_not_sought_in_what_winners_added_are_found WinnersAddsHidden
+    removes_of_winners_that_do_not_count_are_found WinnersRemovesHidden
+    progress_of_winners_that_does_not_count_is_found WinnersProgressHidden
+    an_index_that_forgets_a_row_is_found IndexForgetsRow
+    an_index_that_names_another_row_is_found IndexNamesOtherRow
 }

@@ -5,10 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use floe_sim::{Fault, Report, SimWorld};
+use floe_sim::{Fault, Report, Scenario, SimWorld};
 
 /// Worlds tried unless the environment says otherwise.
 const SEEDS: u64 = 520;
+/// Worlds of upserts by key tried unless the environment says otherwise.
+const KEYED_SEEDS: u64 = 1_000;
 /// The seeds are dealt out to this many tests, so that every core has some.
 const SHARES: u64 = 8;
 
@@ -18,17 +20,21 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 fn check_share(share: u64) {
+    check_worlds(share, SEEDS, SimWorld::new);
+}
+
+fn check_worlds(share: u64, seeds: u64, world: fn(u64) -> SimWorld) {
     if number("FLOE_SIM_SEED").is_some() {
         return;
     }
     let first = number("FLOE_SIM_FIRST_SEED").unwrap_or(0);
-    let seeds = number("FLOE_SIM_SEEDS").unwrap_or(SEEDS);
+    let seeds = number("FLOE_SIM_SEEDS").unwrap_or(seeds);
     let mut failed: Vec<Report> = Vec::new();
     let (mut worlds, mut versions, mut events) = (0, 0, 0);
     let mut struck: BTreeMap<Fault, u64> = BTreeMap::new();
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     for seed in (first..first + seeds).filter(|seed| seed % SHARES == share) {
-        let report = SimWorld::new(seed).run();
+        let report = world(seed).run();
         worlds += 1;
         versions += report.versions;
         events += report.events;
@@ -74,10 +80,39 @@ shares! {
     no_seed_breaks_a_law_8 7
 }
 
+macro_rules! keyed_shares {
+    ($($name:ident $share:literal)*) => {
+        $(#[test]
+        fn $name() {
+            check_worlds($share, KEYED_SEEDS, |seed| SimWorld::of(Scenario::keyed(seed)));
+        })*
+    };
+}
+
+keyed_shares! {
+    no_seed_breaks_a_law_of_keys_1 0
+    no_seed_breaks_a_law_of_keys_2 1
+    no_seed_breaks_a_law_of_keys_3 2
+    no_seed_breaks_a_law_of_keys_4 3
+    no_seed_breaks_a_law_of_keys_5 4
+    no_seed_breaks_a_law_of_keys_6 5
+    no_seed_breaks_a_law_of_keys_7 6
+    no_seed_breaks_a_law_of_keys_8 7
+}
+
 #[test]
 fn one_seed() {
+    print_world(SimWorld::new);
+}
+
+#[test]
+fn one_keyed_seed() {
+    print_world(|seed| SimWorld::of(Scenario::keyed(seed)));
+}
+
+fn print_world(world: fn(u64) -> SimWorld) {
     let Some(seed) = number("FLOE_SIM_SEED") else { return };
-    let report = SimWorld::new(seed).verbose().run();
+    let report = world(seed).verbose().run();
     for line in &report.trace {
         println!("{line}");
     }

@@ -1,5 +1,6 @@
 use floe_table::{CommitOutcome, TableError};
-use floe_table_format::{Operation, Predicate, Rule};
+use floe_table_format::path::commit_name;
+use floe_table_format::{Operation, Predicate, Rule, Version, VersionSpec};
 use futures::StreamExt;
 
 use crate::world::{World, delete_ids, names, range, rows_now};
@@ -118,4 +119,22 @@ async fn an_append_stands_beside_a_compaction() {
     world.table.optimize(Default::default()).await.expect("optimised");
     stale.append(vec![range(40..50)]).await.expect("appended on an old snapshot");
     assert_eq!(rows_now(&world).await.len(), 50);
+}
+
+#[tokio::test]
+async fn a_change_of_a_version_that_was_cleaned_out_of_the_log_is_refused() {
+    let world = World::with_names().await;
+    for n in 0..6 {
+        world.table.append(vec![range(n..n + 1)]).await.expect("appended");
+    }
+    let old = world.table.at(VersionSpec::Version(Version::new(2).expect("small"))).await.expect("loaded");
+    let transaction = world.table.begin_at(&old, Operation::new("WRITE")).expect("writable");
+    world.table.checkpoint().await.expect("written");
+    // As clean-up does, oldest first: the name of version 3 is free again.
+    for version in 0..5 {
+        world.table.log_store().delete(&commit_name(Version::new(version).expect("small"))).await.expect("deleted");
+    }
+    let error = transaction.commit().await.expect_err("the log does not go on from there");
+    assert!(matches!(error, TableError::SnapshotExpired { version, .. } if version.get() == 2), "{error}");
+    assert_eq!(rows_now(&world).await.len(), 6);
 }

@@ -4,6 +4,7 @@ mod catalog;
 mod changes;
 mod errors;
 mod functions;
+mod keys;
 mod maintenance;
 mod names;
 mod paths;

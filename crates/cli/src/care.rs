@@ -1,0 +1,51 @@
+//! `floe check` and `floe index`: the statements of those names, for scripts.
+
+use std::io::{self, Write};
+
+use crate::arguments::Care;
+use crate::failure::Failure;
+use crate::render::RenderError;
+use crate::runtimes::Runtimes;
+use crate::session::Runner;
+
+/// Does it. A table that is not sound is a failure.
+pub(crate) fn take(runner: &Runner, runtimes: &Runtimes, care: Care) -> Result<(), Failure> {
+    let (statement, from) = match care {
+        Care::Check(table) => return runtimes.work.block_on(check(runner, table)),
+        Care::BuildIndex(table) => (format!("CREATE INDEX ON {}", named(&table)), "index build"),
+        Care::ShowIndex(table) => (format!("SHOW INDEX ON {}", named(&table)), "index status"),
+        Care::DropIndex(table) => (format!("DROP INDEX ON {}", named(&table)), "index drop"),
+    };
+    runner.run_script(runtimes, statement, from.to_owned())
+}
+
+async fn check(runner: &Runner, table: String) -> Result<(), Failure> {
+    let (sound, lines) = runner.check(&named(&table)).await?;
+    let mut out = io::stdout().lock();
+    for (finding, detail) in lines {
+        writeln!(out, "{finding}: {detail}").map_err(|error| Failure::Output(RenderError::Output(error)))?;
+    }
+    if sound { Ok(()) } else { Err(Failure::UnsoundTable { table }) }
+}
+
+/// The table as SQL names it: a path in quotes, or a name.
+fn named(table: &str) -> String {
+    if table.contains('/') || table.contains("://") || table.starts_with('.') {
+        return format!("'{}'", table.replace('\'', "''"));
+    }
+    let parts: Vec<String> = table.split('.').map(|part| format!("\"{}\"", part.replace('"', "\"\""))).collect();
+    parts.join(".")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::named;
+
+    #[test]
+    fn tables_are_named_as_sql_names_them() {
+        assert_eq!(named("orders"), "\"orders\"");
+        assert_eq!(named("sales.or\"ders"), "\"sales\".\"or\"\"ders\"");
+        assert_eq!(named("./o'rders"), "'./o''rders'");
+        assert_eq!(named("s3://bucket/t"), "'s3://bucket/t'");
+    }
+}
