@@ -61,12 +61,17 @@ def delete_deltalake(table):
     return {"rows": DeltaTable(table).delete("c2 = 777")["num_deleted_rows"]}
 
 
+# A server that nobody holds shuts down.
+SERVERS = []
+
+
 def sail():
     """A session of a Sail server in this process, whose start is not part of the measure."""
     from pysail.spark import SparkConnectServer
     from pyspark.sql import SparkSession
 
     server = SparkConnectServer()
+    SERVERS.append(server)
     server.start()
     _, port = server.listening_address
     spark = SparkSession.builder.remote(f"sc://localhost:{port}").getOrCreate()

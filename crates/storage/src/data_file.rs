@@ -63,6 +63,8 @@ pub struct WriterSettings {
     pub row_group_rows: usize,
     /// The most bytes, encoded, of a row group. This is what a writer holds in memory, so it bounds that too.
     pub row_group_bytes: usize,
+    /// The most rows of a page. A single row costs its pages: small ones suit tables that are read by key.
+    pub page_rows: usize,
     /// Whether columns with repeated values get a dictionary.
     pub dictionary: bool,
 }
@@ -73,6 +75,7 @@ impl Default for WriterSettings {
             compression: FileCompression::default(),
             row_group_rows: 1 << 20,
             row_group_bytes: 64 << 20,
+            page_rows: 20_000,
             dictionary: true,
         }
     }
@@ -94,6 +97,8 @@ impl WriterSettings {
             .set_dictionary_enabled(self.dictionary)
             .set_statistics_enabled(EnabledStatistics::Page)
             .set_statistics_truncate_length(Some(64))
+            .set_data_page_row_count_limit(self.page_rows.max(1))
+            .set_write_batch_size(self.page_rows.clamp(1, 1024))
             .set_max_row_group_row_count(Some(self.row_group_rows.max(1)))
             .set_max_row_group_bytes(Some(self.row_group_bytes.max(1)));
         for column in plain {

@@ -13,9 +13,9 @@ use std::sync::Arc;
 
 use floe_index::{Entry, KeyHash, KeySet, Sieve, Slice, slices};
 use floe_table_format::property::DuplicateKeys;
-use floe_table_format::{Predicate, RowSet, TableState};
+use floe_table_format::{Predicate, RowSet, TableState, prune};
 
-use crate::error::Result;
+use crate::error::{OnTable, Result};
 use crate::key::KeyBounds;
 use crate::locate::{Found, LookupReport, Wanted, locate};
 use crate::record_index::Run;
@@ -294,6 +294,23 @@ impl KeyGuard {
             .map(str::to_owned)
             .collect();
         if new.is_empty() {
+            return Ok(Ok(()));
+        }
+        let predicate = self.predicate();
+        let ruled_out = predicate != Predicate::True
+            && prune::prune(state, &predicate)
+                .on(table.uri())?
+                .iter()
+                .all(|id| skip.contains(state.files.get(id).path()));
+        if ruled_out {
+            // No need to know the keys themselves: rows appended in the order of their keys cost no look-up.
+            self.report.absorb(&LookupReport {
+                keys: self.sink.staged().rows as u64,
+                files_total: state.files.len() as u64,
+                files_pruned: new.len() as u64,
+                ..LookupReport::default()
+            });
+            self.searched.extend(new);
             return Ok(Ok(()));
         }
         if let Some(given) = &self.given {

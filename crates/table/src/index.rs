@@ -1,6 +1,8 @@
 //! Building, dropping and looking at the record index, for people. Commits keep it without being asked.
 
-use floe_table_format::FileId;
+use std::collections::HashSet;
+
+use floe_table_format::{FileId, TableState};
 
 use crate::error::{OnTable, Result};
 use crate::key::PrimaryKey;
@@ -8,6 +10,8 @@ use crate::locate::hashes_of_file;
 use crate::record_index::{IndexStatus, StagedFile, write_run};
 use crate::table::Table;
 
+/// How often a build covers what damaged runs have left.
+const BUILD_ROUNDS: usize = 4;
 /// Rows whose keys one run of a build holds.
 const ROWS_A_RUN: u64 = 4 << 20;
 
@@ -24,29 +28,44 @@ impl Table {
         let key = key.ok_or_else(|| self.refuse("build the index", "the table has no primary key"))?;
         let (store, env, index) = (self.data_store(), self.env(), self.index());
         index.list(store, env, &key).await.on(self.uri())?;
-        let uncovered: Vec<FileId> = {
-            let runs = index.runs();
-            let covered: std::collections::HashSet<&str> =
-                runs.iter().flat_map(|run| run.about.files.iter().map(String::as_str)).collect();
-            state.files.iter().filter(|file| !covered.contains(file.path())).map(|file| file.id()).collect()
-        };
+        index.maintain(store, env, &key, state, true).await?;
+        // A run that turns out to be damaged while runs are joined leaves its files to be covered again.
+        for _ in 0..BUILD_ROUNDS {
+            let uncovered = self.uncovered(state);
+            if uncovered.is_empty() {
+                break;
+            }
+            self.cover(state, &key, uncovered).await?;
+            index.maintain(store, env, &key, state, true).await?;
+        }
+        self.index_status().await
+    }
+
+    fn uncovered(&self, state: &TableState) -> Vec<FileId> {
+        let runs = self.index().runs();
+        let covered: HashSet<&str> = runs.iter().flat_map(|run| run.about.files.iter().map(String::as_str)).collect();
+        state.files.iter().filter(|file| !covered.contains(file.path())).map(|file| file.id()).collect()
+    }
+
+    /// Writes runs of these files.
+    async fn cover(&self, state: &TableState, key: &PrimaryKey, uncovered: Vec<FileId>) -> Result<()> {
+        let (store, env, index) = (self.data_store(), self.env(), self.index());
         let mut files: Vec<StagedFile> = Vec::new();
         let mut rows = 0;
         for id in uncovered {
-            let hashes = hashes_of_file(self, state, &key, id).await?;
+            let hashes = hashes_of_file(self, state, key, id).await?;
             rows += hashes.len() as u64;
             files.push(StagedFile { path: state.files.get(&id).path().to_owned(), hashes });
             if rows >= ROWS_A_RUN {
-                index.add(write_run(store, env, &key, &files).await.on(self.uri())?);
+                index.add(write_run(store, env, key, &files).await.on(self.uri())?);
                 files.clear();
                 rows = 0;
             }
         }
         if !files.is_empty() {
-            index.add(write_run(store, env, &key, &files).await.on(self.uri())?);
+            index.add(write_run(store, env, key, &files).await.on(self.uri())?);
         }
-        index.maintain(store, env, &key, state, true).await?;
-        self.index_status().await
+        Ok(())
     }
 
     /// What the record index covers.

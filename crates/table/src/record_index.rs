@@ -335,6 +335,10 @@ impl TableIndex {
             self.replace(store, env, key, state, in_memory).await?;
         }
         let stored: Vec<Arc<Run>> = self.runs().into_iter().filter(|run| run.is_stored()).collect();
+        if flush && stored.len() > 1 {
+            // A look-up asks every run: after a build there is one.
+            return self.replace(store, env, key, state, stored).await;
+        }
         if stored.len() < RUNS_OF_A_SIZE_MAX {
             return Ok(());
         }

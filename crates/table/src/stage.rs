@@ -37,6 +37,8 @@ const OPEN_FILES_MAX: usize = 128;
 const OPEN_BYTES_MAX: u64 = 192 << 20;
 /// Rows of a file in a table with a primary key: their hashes are held until the file is complete.
 const KEYED_FILE_ROWS_MAX: usize = 4 << 20;
+/// Rows of a page in such a table, whose rows are read one by one as well.
+const KEYED_PAGE_ROWS: usize = 4096;
 /// Hashes of complete files that are held, 16 bytes each; beyond, they go into a run of the index.
 const HASHES_HELD_MAX: usize = 6 << 20;
 /// First key columns that are held for a fast look-up, in rows.
@@ -441,7 +443,10 @@ impl Worker {
             true => name,
             false => format!("{}/{name}", path::partition_directory(&columns)),
         };
-        let settings = WriterSettings::default();
+        let mut settings = WriterSettings::default();
+        if self.target.keys.is_some() {
+            settings.page_rows = KEYED_PAGE_ROWS;
+        }
         let writer = DataFileWriter::new(&self.table.0.data, &relative, self.target.file_schema.clone(), settings);
         let writer = writer.on(self.table.uri())?;
         let partitions: Vec<String> =

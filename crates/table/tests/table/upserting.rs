@@ -562,3 +562,23 @@ async fn a_transaction_settles_its_own_keys() {
     keep.commit().await.expect("committed").committed().expect("alone");
     assert_eq!(rows_now(&world).await, ["1|2|e|f", "2|1|c|d", "5|3|k|l"]);
 }
+
+#[tokio::test]
+async fn a_hundred_upserts_leave_few_files() {
+    let world = World::new(keyed()).await;
+    world
+        .table
+        .append(vec![batch(&(0..500).map(|n| row(n, 0, "a", "b")).collect::<Vec<_>>())])
+        .await
+        .expect("appended");
+    for n in 1..=100 {
+        let rows: Vec<Row> = (0..5).map(|i| row((n * 37 + i * 101) % 520, n, "c", "d")).collect();
+        world.table.upsert(vec![batch(&rows)]).await.expect("upserted");
+    }
+    let files = world.table.snapshot().await.expect("loaded").state().files.len();
+    assert!(files < 40, "{files} files after a hundred upserts");
+    let mut ids: std::collections::BTreeSet<i64> = (0..500).collect();
+    ids.extend((1..=100).flat_map(|n| (0..5).map(move |i| (n * 37 + i * 101) % 520)));
+    assert_eq!(rows_now(&world).await.len(), ids.len());
+    assert!(world.table.check().await.expect("checked").is_sound());
+}

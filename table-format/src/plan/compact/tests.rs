@@ -77,3 +77,25 @@ fn one_partition_spelled_in_two_ways_is_one() {
     assert_eq!(groups[0].partition["p"].as_deref(), Some("2024-01-01 00:00:00"));
     assert_eq!((groups[0].files.len(), groups[0].bytes), (2, 20));
 }
+
+#[test]
+fn upkeep_joins_sixteen_small_files_of_a_size_and_rewrites_what_is_a_third_deleted() {
+    let upkeep = |adds: &[Add]| -> Vec<Vec<String>> {
+        let state = table(&["deletionVectors"], &[], adds);
+        let path = |id: &FileId| state.files.get(id).path().to_owned();
+        plan_upkeep(&state).iter().map(|group| group.files.iter().map(path).collect()).collect()
+    };
+    let small = |from: usize, to: usize, size: i64| -> Vec<Add> {
+        (from..to).map(|i| sized(&format!("f{i:02}"), 1, size)).collect()
+    };
+    assert!(upkeep(&small(0, 15, 1000)).is_empty());
+    assert_eq!(upkeep(&small(0, 16, 1000)).len(), 1);
+    // Other sizes and other partitions are other classes, and large files are left alone.
+    let mut mixed = small(0, 15, 1000);
+    mixed.push(sized("larger", 1, 5 << 20));
+    mixed.push(sized("elsewhere", 2, 1000));
+    assert!(upkeep(&mixed).is_empty());
+    assert!(upkeep(&small(0, 40, 20 << 20)).is_empty());
+    let third = with_vector(&sized("a", 1, 100 << 20), "v", 4);
+    assert_eq!(upkeep(&[third, with_vector(&sized("b", 1, 100 << 20), "w", 3)]), [["a"]]);
+}
