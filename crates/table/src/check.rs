@@ -143,7 +143,7 @@ impl Table {
         report.repeated_keys_total = found.repeated_total;
         report.rows_without_key = found.rows_without_key;
         report.index_entries_missing = found.index_entries_missing;
-        report.index_runs_unusable = self.index().status(state, 0).runs_unusable;
+        report.index_runs_unusable = self.index().status(state, &key, 0).runs_unusable;
         Ok(report)
     }
 }
@@ -163,7 +163,7 @@ pub(crate) async fn find_repeated_keys(
         let mut entries: Vec<Entry> = Vec::new();
         for (file, id) in ids.iter().enumerate() {
             let hashes = hashes_of_file(table, state, key, *id).await?;
-            found.index_entries_missing += index_entries_missing(table, state, *id, &hashes, slice).await;
+            found.index_entries_missing += index_entries_missing(table, state, key, *id, &hashes, slice).await;
             let gone = match state.files.get(id).deletion_vector() {
                 Some(descriptor) => table.vectors().load(table.data_store(), &descriptor).await.on(table.uri())?,
                 None => Arc::default(),
@@ -208,10 +208,17 @@ async fn describe(
 }
 
 /// How many rows of a file, of a slice of keys, the runs that cover it do not know.
-async fn index_entries_missing(table: &Table, state: &TableState, id: FileId, hashes: &[KeyHash], slice: Slice) -> u64 {
+async fn index_entries_missing(
+    table: &Table,
+    state: &TableState,
+    key: &PrimaryKey,
+    id: FileId,
+    hashes: &[KeyHash],
+    slice: Slice,
+) -> u64 {
     let path = state.files.get(&id).path();
     let mut missing = 0;
-    for run in table.index().runs() {
+    for run in table.index().runs(key) {
         let Some(file) = run.about.files.iter().position(|covered| covered == path) else { continue };
         let keys = KeySet::new(hashes.iter().filter(|hash| slice.contains(hash)).copied().collect());
         let Some(entries) = table.index().look_up(table.data_store(), &run, &keys).await else {

@@ -24,7 +24,7 @@ use crate::table::Table;
 
 /// Keys that are looked up at a time.
 const KEYS_A_SLICE: u64 = 4 << 20;
-/// Rows found of which the key is remembered as well.
+/// Rows found of which the key is remembered as well, where only their places are needed.
 const FOUND_KEYS_MAX: usize = 8 << 20;
 
 /// What happens where a new row's key has a row already.
@@ -45,6 +45,7 @@ pub(crate) struct KeyGuard {
     on_duplicate: OnDuplicate,
     /// Keys whose rows go, each with the number of files that were staged before it was deleted.
     deleted: Vec<(KeyHash, u32)>,
+    deleted_keys: HashSet<KeyHash>,
     deleted_bounds: KeyBounds,
     /// Keys that were looked up before anything was staged, because the new rows depend on the old.
     given: Option<Given>,
@@ -54,6 +55,8 @@ pub(crate) struct KeyGuard {
     report: LookupReport,
     /// Keys that were looked up and came to nothing: their rows stay.
     idle: HashSet<KeyHash>,
+    /// Keys that came to something in some chunk: a later chunk of which nothing comes does not take that back.
+    acted: HashSet<KeyHash>,
     /// Rows staged that later ones of the change replaced; known once the staged rows were settled.
     settled: Option<BTreeMap<String, RowSet>>,
 }
@@ -102,12 +105,14 @@ impl KeyGuard {
             sink,
             on_duplicate: OnDuplicate::Fail,
             deleted: Vec::new(),
+            deleted_keys: HashSet::new(),
             deleted_bounds: KeyBounds::default(),
             given: None,
             found: BTreeMap::new(),
             searched: HashSet::new(),
             report: LookupReport::default(),
             idle: HashSet::new(),
+            acted: HashSet::new(),
             settled: None,
         }
     }
@@ -132,7 +137,10 @@ impl KeyGuard {
     /// Takes the rows of these keys out, wherever they are, and the rows staged so far of them.
     pub(crate) fn delete(&mut self, keys: impl IntoIterator<Item = KeyHash>, bounds: KeyBounds) {
         let staged_before = self.sink.staged().order.len() as u32;
-        self.deleted.extend(keys.into_iter().map(|key| (key, staged_before)));
+        for key in keys {
+            self.deleted.push((key, staged_before));
+            self.deleted_keys.insert(key);
+        }
         self.deleted_bounds.widen(bounds);
         self.settled = None;
     }
@@ -141,10 +149,20 @@ impl KeyGuard {
     pub(crate) fn set_idle(&mut self, keys: impl Iterator<Item = (KeyHash, bool)>) {
         for (key, idle) in keys {
             match idle {
+                true if self.acted.contains(&key) => {}
                 true => drop(self.idle.insert(key)),
-                false => drop(self.idle.remove(&key)),
+                false => {
+                    self.idle.remove(&key);
+                    self.acted.insert(key);
+                }
             }
         }
+    }
+
+    /// Whether a key was deleted by this change.
+    pub(crate) fn is_deleted(&self, key: &KeyHash) -> bool {
+        // Few upserts delete, and those that do, few keys.
+        self.deleted_keys.contains(key)
     }
 
     /// Files in which rows of the keys were found.
@@ -220,10 +238,12 @@ impl KeyGuard {
     }
 
     fn remember(&mut self, path: &str, hits: impl Iterator<Item = (KeyHash, u32)>) {
+        // Where every row found is replaced, its place is enough; all else is decided key by key.
+        let places_do = self.on_duplicate == OnDuplicate::Replace && self.given.is_none() && self.deleted.is_empty();
         let held: usize = self.found.values().map(|found| found.keys.len()).sum();
         let found = self.found.entry(path.to_owned()).or_default();
         for (hash, row) in hits {
-            if found.rows.insert(u64::from(row)) && held < FOUND_KEYS_MAX {
+            if found.rows.insert(u64::from(row)) && (held < FOUND_KEYS_MAX || !places_do) {
                 found.keys.push((hash, row));
             }
         }
@@ -293,6 +313,11 @@ impl KeyGuard {
             .filter(|path| !skip.contains(*path))
             .map(str::to_owned)
             .collect();
+        if let Some(given) = self.given.as_ref().filter(|given| given.whole)
+            && self.staged_hashes(Slice::ALL).iter().any(|hash| !given.keys.contains(hash))
+        {
+            return Err(table.refuse("settle keys", "rows were written with other keys than those looked up for them"));
+        }
         if new.is_empty() {
             return Ok(Ok(()));
         }

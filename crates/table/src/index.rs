@@ -31,7 +31,7 @@ impl Table {
         index.maintain(store, env, &key, state, true).await?;
         // A run that turns out to be damaged while runs are joined leaves its files to be covered again.
         for _ in 0..BUILD_ROUNDS {
-            let uncovered = self.uncovered(state);
+            let uncovered = self.uncovered(state, &key);
             if uncovered.is_empty() {
                 break;
             }
@@ -41,8 +41,8 @@ impl Table {
         self.index_status().await
     }
 
-    fn uncovered(&self, state: &TableState) -> Vec<FileId> {
-        let runs = self.index().runs();
+    fn uncovered(&self, state: &TableState, key: &PrimaryKey) -> Vec<FileId> {
+        let runs = self.index().runs(key);
         let covered: HashSet<&str> = runs.iter().flat_map(|run| run.about.files.iter().map(String::as_str)).collect();
         state.files.iter().filter(|file| !covered.contains(file.path())).map(|file| file.id()).collect()
     }
@@ -78,7 +78,7 @@ impl Table {
             return Ok(IndexStatus { files_total: snapshot.state().files.len() as u64, ..IndexStatus::default() });
         };
         let bytes = self.index().list(self.data_store(), self.env(), &key).await.on(self.uri())?;
-        Ok(self.index().status(snapshot.state(), bytes))
+        Ok(self.index().status(snapshot.state(), &key, bytes))
     }
 
     /// Deletes the record index; gives how many files it had. It is built again as commits add files, or by

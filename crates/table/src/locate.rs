@@ -249,7 +249,7 @@ async fn choose(
     if state.properties.record_index && rows >= table.0.index_from_rows {
         index.refresh(table.data_store(), table.env(), key).await;
     }
-    let runs = index.runs();
+    let runs = index.runs(key);
     let mut covering: HashMap<&str, usize> = HashMap::new();
     for (number, run) in runs.iter().enumerate() {
         covering.extend(run.about.files.iter().map(|path| (path.as_str(), number)));

@@ -82,6 +82,11 @@ impl Run {
         }
     }
 
+    /// Whether the run is about this key.
+    fn is_of(&self, key: &PrimaryKey) -> bool {
+        self.about.table == key.table_id && self.about.key_columns == key.file_names
+    }
+
     pub(crate) fn is_stored(&self) -> bool {
         matches!(self.place, Place::Store { .. })
     }
@@ -180,9 +185,9 @@ impl TableIndex {
         self.shared.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// The runs known now.
-    pub(crate) fn runs(&self) -> Vec<Arc<Run>> {
-        self.shared().runs.clone()
+    /// The runs known now that are about this key: a table's key may change, and change back.
+    pub(crate) fn runs(&self, key: &PrimaryKey) -> Vec<Arc<Run>> {
+        self.shared().runs.iter().filter(|run| run.is_of(key)).cloned().collect()
     }
 
     /// Makes sure that the runs in the store are known, unless they were listed within a minute.
@@ -326,7 +331,7 @@ impl TableIndex {
             let mut shared = self.shared();
             // Files in memory only that are gone, or never came to be, need no writing.
             shared.runs.retain(|run| run.is_stored() || live(run));
-            shared.runs.iter().filter(|run| !run.is_stored()).cloned().collect()
+            shared.runs.iter().filter(|run| !run.is_stored() && run.is_of(key)).cloned().collect()
         };
         let entries: u64 = in_memory.iter().map(|run| run.entries).sum();
         let files: usize = in_memory.iter().map(|run| run.about.files.len()).sum();
@@ -334,7 +339,7 @@ impl TableIndex {
         if !in_memory.is_empty() && (due || flush) {
             self.replace(store, env, key, state, in_memory).await?;
         }
-        let stored: Vec<Arc<Run>> = self.runs().into_iter().filter(|run| run.is_stored()).collect();
+        let stored: Vec<Arc<Run>> = self.runs(key).into_iter().filter(|run| run.is_stored()).collect();
         if flush && stored.len() > 1 {
             // A look-up asks every run: after a build there is one.
             return self.replace(store, env, key, state, stored).await;
@@ -381,9 +386,9 @@ impl TableIndex {
     }
 
     /// The paths of runs that are about some live file.
-    pub(crate) fn wanted(&self, state: &TableState) -> HashSet<String> {
+    pub(crate) fn wanted(&self, state: &TableState, key: &PrimaryKey) -> HashSet<String> {
         let live = |run: &Run| run.about.files.iter().any(|path| state.files.find(path).is_some());
-        self.runs().iter().filter(|run| live(run)).filter_map(|run| run.path().map(str::to_owned)).collect()
+        self.runs(key).iter().filter(|run| live(run)).filter_map(|run| run.path().map(str::to_owned)).collect()
     }
 
     /// Forgets runs that are about to go.
@@ -406,16 +411,16 @@ impl TableIndex {
     }
 
     /// What the index covers of a table.
-    pub(crate) fn status(&self, state: &TableState, bytes: u64) -> IndexStatus {
+    pub(crate) fn status(&self, state: &TableState, key: &PrimaryKey, bytes: u64) -> IndexStatus {
         let shared = self.shared();
-        let covered: HashSet<&str> =
-            shared.runs.iter().flat_map(|run| run.about.files.iter().map(String::as_str)).collect();
-        let stored = shared.runs.iter().filter(|run| run.is_stored()).count() as u64;
+        let runs: Vec<&Arc<Run>> = shared.runs.iter().filter(|run| run.is_of(key)).collect();
+        let covered: HashSet<&str> = runs.iter().flat_map(|run| run.about.files.iter().map(String::as_str)).collect();
+        let stored = runs.iter().filter(|run| run.is_stored()).count() as u64;
         IndexStatus {
             runs: stored,
-            runs_in_memory: shared.runs.len() as u64 - stored,
+            runs_in_memory: runs.len() as u64 - stored,
             runs_unusable: shared.unusable.len() as u64,
-            entries: shared.runs.iter().map(|run| run.entries).sum(),
+            entries: runs.iter().map(|run| run.entries).sum(),
             bytes,
             files_covered: state.files.iter().filter(|file| covered.contains(file.path())).count() as u64,
             files_total: state.files.len() as u64,

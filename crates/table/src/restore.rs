@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use floe_storage::StorageError;
 use floe_table_format::deletion_vector::{relative_path, unique_id};
 use floe_table_format::path::DataPath;
-use floe_table_format::{Add, Operation, Version, VersionSpec, feature};
+use floe_table_format::{Add, IsolationLevel, Operation, Version, VersionSpec, feature};
 use futures::{FutureExt, StreamExt, TryStreamExt};
 
 use crate::error::{OnTable, Result};
@@ -41,6 +41,10 @@ impl Table {
         let operation = Operation::new("RESTORE").with_parameter(parameters.0, parameters.1);
         let mut transaction = self.begin_at(&newest, operation)?;
         transaction.read_whole_table();
+        if !now_state.properties.primary_key.is_empty() || !then_state.properties.primary_key.is_empty() {
+            // A row that came meanwhile may have the key of one that comes back.
+            transaction.set_isolation(IsolationLevel::Serializable);
+        }
 
         let key = |add: &Add| (add.path.clone(), add.deletion_vector.as_ref().map(unique_id));
         let mut wanted: HashMap<_, Add> =

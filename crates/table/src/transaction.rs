@@ -583,6 +583,16 @@ impl Transaction {
                     _ => None,
                 })
                 .collect();
+            // Where some winner took rows out of the file, or out of what it became, the row of a key may be another's by now.
+            let changed = winners.iter().flat_map(|winner| &winner.actions).any(|action| match action {
+                Action::Remove(remove) => {
+                    remove.data_change && (remove.path == path || rewritten.contains(remove.path.as_str()))
+                }
+                _ => false,
+            });
+            if changed {
+                return Ok(Some(why()));
+            }
             let (Some(view), Some(rows)) = (base.files.find(&path), self.deleted.get(&path)) else {
                 return Ok(Some(why()));
             };

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::{concat_batches, interleave, take, take_record_batch};
 use arrow::datatypes::{DataType as ArrowType, Schema, SchemaRef};
-use arrow::row::{RowConverter, SortField};
+use arrow::row::{OwnedRow, RowConverter, SortField};
 use floe_index::{KeyHash, KeySet, Sieve};
 use floe_table_format::property::MergeMode;
 use floe_table_format::schema::nearest;
@@ -268,13 +268,15 @@ struct Input {
     first: Option<Vec<RecordBatch>>,
     chunks: u32,
     ended: bool,
+    /// The first batch of the next chunk, if it has other columns than the one before.
+    pending: Option<RecordBatch>,
 }
 
 impl Input {
     fn new(rows: BatchStream, memory_limit: u64) -> Self {
         // A chunk, its rows in order, the rows they replace, and a file in the making.
         let chunk_bytes = usize::try_from(memory_limit / 3).unwrap_or(usize::MAX).max(1 << 20);
-        Input { rows, chunk_bytes, first: None, chunks: 0, ended: false }
+        Input { rows, chunk_bytes, first: None, chunks: 0, ended: false, pending: None }
     }
 
     /// Whether all rows given are still here.
@@ -294,12 +296,21 @@ impl Input {
         if self.ended {
             return Ok(None);
         }
-        let (mut chunk, mut bytes) = (Vec::new(), 0);
+        let (mut chunk, mut bytes): (Vec<RecordBatch>, usize) = (Vec::new(), 0);
         loop {
-            let Some(batch) = self.rows.next().await.transpose()? else {
+            let next = match self.pending.take() {
+                Some(batch) => Some(batch),
+                None => self.rows.next().await.transpose()?,
+            };
+            let Some(batch) = next else {
                 self.ended = true;
                 break;
             };
+            // Which columns are given is a matter of the chunk.
+            if chunk.first().is_some_and(|first| !same_columns(first, &batch)) {
+                self.pending = Some(batch);
+                break;
+            }
             bytes += crate::stage::batch_bytes(&batch);
             chunk.push(batch);
             if bytes >= self.chunk_bytes {
@@ -315,6 +326,13 @@ impl Input {
     }
 }
 
+fn same_columns(one: &RecordBatch, other: &RecordBatch) -> bool {
+    let names = |batch: &RecordBatch| -> Vec<String> {
+        batch.schema().fields().iter().map(|field| field.name().to_lowercase()).collect()
+    };
+    one.schema() == other.schema() || names(one) == names(other)
+}
+
 #[derive(Default)]
 struct Counts {
     rows: u64,
@@ -327,6 +345,8 @@ struct Upsert {
     snapshot: Arc<Snapshot>,
     rules: Rules,
     counts: Counts,
+    /// The ordering fields of rows that deleted their key, for chunks to come.
+    deleted_at: HashMap<KeyHash, OwnedRow>,
 }
 
 /// A chunk of rows in the table's shape, one a key.
@@ -347,7 +367,13 @@ impl Upsert {
             MergeMode::Overwrite | MergeMode::Partial => OnDuplicate::Replace,
             MergeMode::FirstRow => OnDuplicate::Keep,
         })?;
-        Ok(Upsert { transaction, snapshot: snapshot.clone(), rules, counts: Counts::default() })
+        Ok(Upsert {
+            transaction,
+            snapshot: snapshot.clone(),
+            rules,
+            counts: Counts::default(),
+            deleted_at: HashMap::new(),
+        })
     }
 
     /// Takes note of the application's progress; false if the table shows that it came as far before.
@@ -489,13 +515,18 @@ impl Upsert {
             .map(|hash| keys.position(hash).and_then(|at| old.by_key.get(&(at as u32)).copied()))
             .collect();
         let mut kept: Vec<u32> = (0..rows.num_rows() as u32).collect();
-        if !self.rules.ordering.is_empty() && old.rows.num_rows() > 0 {
+        if !self.rules.ordering.is_empty() {
             let (new_times, old_times) =
                 (ordering_rows(&rows, &self.rules.ordering)?, ordering_rows(&old.rows, &self.rules.ordering)?);
-            kept.retain(|row| match old_of[*row as usize] {
-                Some(old) => new_times.row(*row as usize) >= old_times.row(old as usize),
-                None => true,
+            kept.retain(|row| {
+                let new = new_times.row(*row as usize);
+                let deleted_later = self.deleted_at.get(&hashes[*row as usize]).is_some_and(|at| at.row() > new);
+                let older = old_of[*row as usize].is_some_and(|old| old_times.row(old as usize) > new);
+                !deleted_later && !older
             });
+            for row in kept.iter().filter(|row| deletes.as_ref().is_some_and(|marks| is_marked(marks, **row))) {
+                self.deleted_at.insert(hashes[*row as usize], new_times.row(*row as usize).owned());
+            }
         }
         if let Some(guard) = self.transaction.guard()? {
             let acting: HashSet<u32> = kept.iter().copied().collect();
@@ -545,11 +576,18 @@ impl Upsert {
             Some(guard) => guard.rely_on(hits, &gone),
             None => Default::default(),
         };
-        // What is staged is newer than what the table has.
+        // What is staged is newer than what the table has, and so is a deletion.
+        let deleted: HashSet<u32> = match self.transaction.guard()? {
+            Some(guard) => {
+                let hashes = keys.hashes().iter().enumerate();
+                hashes.filter(|(_, hash)| guard.is_deleted(hash)).map(|(position, _)| position as u32).collect()
+            }
+            None => HashSet::new(),
+        };
         let mut wanted: BTreeMap<String, Vec<(u32, u32)>> = BTreeMap::new();
         for (path, rows) in live {
             let rows: Vec<(u32, u32)> =
-                rows.into_iter().filter(|(position, _)| !in_staged.contains(position)).collect();
+                rows.into_iter().filter(|(at, _)| !in_staged.contains(at) && !deleted.contains(at)).collect();
             if !rows.is_empty() {
                 wanted.insert(path, rows);
             }
@@ -600,7 +638,7 @@ impl Upsert {
             self.counts.staged += rows.num_rows() as u64;
             return self.stage_rows(rows).await;
         };
-        let is_deleted = |row: &u32| deletes.is_valid(*row as usize) && deletes.value(*row as usize);
+        let is_deleted = |row: &u32| is_marked(&deletes, *row);
         let (gone, kept): (Vec<u32>, Vec<u32>) = (0..rows.num_rows() as u32).partition(is_deleted);
         let gone_rows = take_record_batch(&rows, &UInt32Array::from(gone.clone()))?;
         let bounds = KeyBounds::of(&self.rules.key.arrays(&gone_rows));
@@ -669,6 +707,10 @@ impl Upsert {
             }
         }
     }
+}
+
+fn is_marked(marks: &BooleanArray, row: u32) -> bool {
+    marks.is_valid(row as usize) && marks.value(row as usize)
 }
 
 /// The ordering fields of rows, to be compared; null is the earliest.

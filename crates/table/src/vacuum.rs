@@ -95,7 +95,7 @@ impl Table {
     async fn vacuum_index(&self, state: &TableState, horizon: TimestampMs) -> Result<()> {
         let Some(key) = PrimaryKey::of(self.uri(), &state.metadata)? else { return Ok(()) };
         self.index().list(self.data_store(), self.env(), &key).await.on(self.uri())?;
-        let wanted = self.index().wanted(state);
+        let wanted = self.index().wanted(state, &key);
         let listing = self.data_store().list_folder(INDEX_FOLDER).await.on(self.uri())?;
         let doomed: Vec<String> = listing
             .into_iter()

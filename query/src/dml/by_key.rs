@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::concat_batches;
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::{MemTable, Session};
 use datafusion::common::{Column, DFSchemaRef, TableReference};
 use datafusion::datasource::provider_as_source;
@@ -56,22 +56,35 @@ pub(super) fn of(
     };
     let (mut values, mut fields) = (Vec::new(), Vec::new());
     for name in key {
-        let is_key = |expr: &Expr| matches!(bare(expr), Expr::Column(c) if c.name == *name && is_of_target(c));
+        let field = arrow.field_with_name(name).ok()?;
+        let is_key = |expr: &Expr| matches!(without_widening(expr, field.data_type()), Expr::Column(c) if c.name == *name && is_of_target(c));
         let value = parts.iter().find_map(|part| match part {
             Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) if is_key(left) => Some(right.as_ref()),
             Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) if is_key(right) => Some(left.as_ref()),
             _ => None,
         })?;
-        if value.column_refs().into_iter().any(is_of_target) || contains_subquery(value) {
+        // A value that a key's type cannot hold equals no key, but may become one when it is cast.
+        let inner = without_widening_of_any(value);
+        let holds = inner.get_type(source.schema()).is_ok_and(|found| widens(&found, field.data_type()));
+        if value.column_refs().into_iter().any(is_of_target)
+            || contains_subquery(value)
+            || value.is_volatile()
+            || !holds
+        {
             return None;
         }
+        let value = inner;
         values.push(value.clone());
-        fields.push(Arc::new(arrow.field_with_name(name).ok()?.clone().with_nullable(true)));
+        fields.push(Arc::new(field.clone().with_nullable(true)));
     }
     let keeps_key = |assignments: &[(String, Expr)], all: bool| {
-        key.iter().zip(&values).all(|(name, value)| match assignments.iter().find(|(column, _)| column == name) {
-            Some((_, assigned)) => bare(assigned) == bare(value),
-            None => !all,
+        key.iter().zip(&values).zip(&fields).all(|((name, value), field)| {
+            match assignments.iter().find(|(column, _)| column == name) {
+                Some((_, assigned)) => {
+                    without_cast_to(assigned, field.data_type()) == without_cast_to(value, field.data_type())
+                }
+                None => !all,
+            }
         })
     };
     let from_source = |assignments: &[(String, Expr)]| {
@@ -115,13 +128,43 @@ pub(super) fn of(
     Some(ByKey { values, fields, overwrites })
 }
 
-/// The expression without casts and aliases around it, which the planner adds to bring both sides to one type.
-fn bare(expr: &Expr) -> &Expr {
+/// The expression without the cast by which the planner brings a column of a type to a wider one to compare it.
+fn without_widening<'a>(expr: &'a Expr, from: &DataType) -> &'a Expr {
     match expr {
-        Expr::Cast(cast) => bare(&cast.expr),
-        Expr::TryCast(cast) => bare(&cast.expr),
-        Expr::Alias(alias) => bare(&alias.expr),
+        Expr::Cast(cast) if widens(from, cast.field.data_type()) => &cast.expr,
         other => other,
+    }
+}
+
+/// A column without a cast around it: whether its own type will do is asked next.
+fn without_widening_of_any(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Cast(cast) if matches!(cast.expr.as_ref(), Expr::Column(_)) => &cast.expr,
+        other => other,
+    }
+}
+
+/// The expression without a cast to the column's own type around it.
+fn without_cast_to<'a>(expr: &'a Expr, to: &DataType) -> &'a Expr {
+    match expr {
+        Expr::Cast(cast) if cast.field.data_type() == to => &cast.expr,
+        other => other,
+    }
+}
+
+/// Whether every value of one type is a value of the other, and equal values stay equal.
+fn widens(from: &DataType, to: &DataType) -> bool {
+    let width = |data_type: &DataType| match data_type {
+        DataType::Int8 => Some(1),
+        DataType::Int16 => Some(2),
+        DataType::Int32 => Some(4),
+        DataType::Int64 => Some(8),
+        _ => None,
+    };
+    let is_text = |t: &DataType| matches!(t, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8);
+    match (width(from), width(to)) {
+        (Some(from), Some(to)) => from <= to,
+        _ => from == to || (is_text(from) && is_text(to)),
     }
 }
 
@@ -216,7 +259,6 @@ impl Held {
         &self,
         state: &dyn Session,
         table: &Table,
-        _: &TableReference,
         clauses: &[MergeIntoClause],
     ) -> Result<BatchStream> {
         let snapshot = table.cached_snapshot().await?;

@@ -161,7 +161,7 @@ async fn by_key(
 ) -> Result<DmlReport> {
     let operation = || Operation::new("MERGE").with_parameter("predicate", shown(Some(&on)));
     if keys.overwrites && keys.is_declared_so(table).await? {
-        let rows = source.rows_of_table(state, table, target, &clauses).await?;
+        let rows = source.rows_of_table(state, table, &clauses).await?;
         let options = UpsertOptions {
             merge_mode: Some(MergeMode::Overwrite),
             refuse_repeats: true,

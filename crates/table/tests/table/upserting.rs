@@ -582,3 +582,85 @@ async fn a_hundred_upserts_leave_few_files() {
     assert_eq!(rows_now(&world).await.len(), ids.len());
     assert!(world.table.check().await.expect("checked").is_sound());
 }
+
+fn stream(chunks: Vec<RecordBatch>) -> floe_table::BatchStream {
+    futures::StreamExt::boxed(futures::stream::iter(chunks.into_iter().map(Ok)))
+}
+
+fn marked(rows: &[Row], gone: bool) -> RecordBatch {
+    let plain = batch(rows).project(&[0, 1]).expect("two columns");
+    let marks = std::sync::Arc::new(BooleanArray::from(vec![gone; rows.len()]));
+    RecordBatch::try_from_iter([
+        ("id", plain.column(0).clone()),
+        ("ts", plain.column(1).clone()),
+        ("gone", marks as arrow::array::ArrayRef),
+    ])
+    .expect("columns of one length")
+}
+
+#[tokio::test]
+async fn a_late_row_of_a_later_chunk_does_not_bring_the_old_row_back() {
+    let create = || keyed().with_property("floe.orderingFields", "ts").with_property("floe.deleteMarker", "gone");
+    let filler = |first: i64, ts: i64| -> Vec<Row> { (first..first + 30_000).map(|n| row(n, ts, "x", "y")).collect() };
+    let options = || floe_table::UpsertOptions { memory_limit: 3 << 20, ..Default::default() };
+
+    let world = World::new(create()).await;
+    world.table.append(vec![batch(&[row(7, 1, "a", "b")])]).await.expect("appended");
+    let mut first = vec![row(7, 10, "new", "b")];
+    first.extend(filler(1000, 5));
+    let chunks = vec![batch(&first), batch(&[row(7, 5, "late", "b")])];
+    world.table.upsert_stream(stream(chunks), options()).await.expect("upserted");
+    let rows = rows_now(&world).await;
+    assert_eq!(rows.iter().filter(|row| row.starts_with("7|")).collect::<Vec<_>>(), ["7|10|new|b"]);
+
+    // The same with a deletion: what is older than it stays away, in this upsert.
+    let world = World::new(create()).await;
+    world.table.append(vec![batch(&[row(7, 1, "a", "b")])]).await.expect("appended");
+    let mut first = vec![row(7, 10, "gone", "b")];
+    first.extend(filler(1000, 10));
+    let chunks = vec![marked(&first, true), marked(&[row(7, 5, "late", "b")], false)];
+    let report = world.table.upsert_stream(stream(chunks), options()).await.expect("upserted");
+    assert_eq!((report.rows_deleted, report.rows_inserted), (1, 0));
+    assert!(rows_now(&world).await.is_empty());
+}
+
+#[tokio::test]
+async fn batches_of_different_columns_are_upserted_as_each_says() {
+    let create = keyed().with_property("floe.mergeMode", "partial").with_property("floe.deleteMarker", "gone");
+    let world = World::new(create).await;
+    world
+        .table
+        .append(vec![batch(&[row(1, 1, "a", "b"), row(2, 1, "c", "d"), row(3, 1, "e", "f")])])
+        .await
+        .expect("appended");
+    let all = batch(&[row(1, 2, "A", "B")]);
+    let some = batch(&[row(2, 2, "C", "")]).project(&[0, 1, 2]).expect("three columns");
+    world.table.upsert(vec![all, some, marked(&[row(3, 2, "", "")], true)]).await.expect("upserted");
+    assert_eq!(rows_now(&world).await, ["1|2|A|B", "2|2|C|d"]);
+}
+
+#[tokio::test]
+async fn an_index_of_another_key_covers_nothing() {
+    let world = World::new(keyed()).await;
+    world.table.append(vec![batch(&[row(1, 10, "a", "b"), row(2, 20, "c", "d")])]).await.expect("appended");
+    let keyed_by_id = world.table.snapshot().await.expect("loaded").version();
+    world.table.drop_primary_key(false).await.expect("dropped");
+    world.table.add_primary_key(vec!["ts".into()]).await.expect("all differ");
+    world.table.build_index().await.expect("built");
+    world.table.restore(floe_table_format::VersionSpec::Version(keyed_by_id)).await.expect("restored");
+    let error = world.table.append(vec![batch(&[row(1, 30, "x", "y")])]).await.expect_err("1 is taken");
+    assert!(matches!(error, TableError::DuplicateKey { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_delete_does_not_follow_a_row_that_another_writer_has_replaced() {
+    let world = World::new(keyed().with_property("floe.autoCompact", "false")).await;
+    world.table.append(vec![batch(&[row(1, 1, "open", "b"), row(2, 1, "open", "b")])]).await.expect("appended");
+    let writer = world.other_handle().await;
+    let snapshot = writer.snapshot().await.expect("loaded");
+    let delete = crate::world::delete_ids(&writer, &snapshot, &[1]).await.expect("prepared");
+    world.table.upsert(vec![batch(&[row(1, 2, "paid", "b")])]).await.expect("upserted");
+    world.table.optimize(OptimizeOptions::default()).await.expect("optimised");
+    assert!(matches!(delete.commit().await.expect("settled"), CommitOutcome::Conflicted { .. }));
+    assert_eq!(rows_now(&world).await, ["1|2|paid|b", "2|1|open|b"]);
+}

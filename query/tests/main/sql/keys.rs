@@ -187,3 +187,38 @@ async fn the_index_is_built_shown_used_and_dropped() {
     world.check(query, &["299999"]).await;
     world.check_error("CREATE INDEX i ON t (n)", "an index of (n)").await;
 }
+
+#[tokio::test]
+async fn casts_in_a_merge_do_not_change_which_rows_match() {
+    let world = World::new().await;
+    world
+        .run(
+            "CREATE TABLE t (ts TIMESTAMP_NTZ PRIMARY KEY, n INT);
+              INSERT INTO t VALUES ('2024-01-02 00:00:00', 1), ('2024-01-02 10:00:00', 2)",
+        )
+        .await;
+    world
+        .run(
+            "MERGE INTO t USING (SELECT DATE '2024-01-02' AS d, 9 AS n) AS s ON CAST(t.ts AS DATE) = s.d AND t.n = 2
+              WHEN MATCHED THEN UPDATE SET n = s.n",
+        )
+        .await;
+    world.check("SELECT n FROM t", &["1", "9"]).await;
+    world
+        .check_error(
+            "MERGE INTO t USING (SELECT TIMESTAMP '2024-01-02 07:00:00' AS ts, 9 AS n) AS s ON t.ts = s.ts
+             WHEN MATCHED AND false THEN DELETE
+             WHEN NOT MATCHED THEN INSERT (ts, n) VALUES (CAST(CAST(s.ts AS DATE) AS TIMESTAMP), s.n)",
+            "is there already",
+        )
+        .await;
+    world.run("CREATE TABLE u (id BIGINT PRIMARY KEY, n INT); INSERT INTO u VALUES (1, 1)").await;
+    world
+        .check_error(
+            "MERGE INTO u USING (SELECT 1.5 AS id, 9 AS n) AS s ON u.id = s.id
+             WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *",
+            "",
+        )
+        .await;
+    world.check("SELECT * FROM u", &["1|1"]).await;
+}
