@@ -164,7 +164,7 @@ stop() {
     rm -rf "$run/$1.pid" "$run/$1-data"
 }
 
-usage() { sed -n '4,7s/^# *//p' "$0" >&2; exit 2; }
+usage() { sed -n '4,8s/^# *//p' "$0" >&2; exit 2; }
 
 verb=${1:-}
 [ $# -gt 0 ] && shift
@@ -175,7 +175,7 @@ start | stop)
     if [ -z "${ports[${name:-none}]:-}" ]; then usage; fi
     "$verb" "$name"
     ;;
-python) echo "$home/venv-${2:-readers}/bin/python" ;;
+python) echo "$home/venv-${1:-readers}/bin/python" ;;
 jars) echo "$home/spark-jars" ;;
 *) usage ;;
 esac

@@ -102,7 +102,7 @@ pub(super) struct InsertTarget {
 }
 
 impl InsertTarget {
-    fn new(table: FloeTableProvider) -> Self {
+    pub(super) fn new(table: FloeTableProvider) -> Self {
         let schema = table.schema();
         let nullable = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
         InsertTarget { schema: Arc::new(Schema::new(nullable.collect::<Vec<_>>())), table }

@@ -96,7 +96,12 @@ async fn planned_rows(session: &Session, snapshot: &Arc<Snapshot>, mut insert: a
         ));
     }
     fill_defaults(&mut insert, snapshot)?;
-    let target = InsertTarget::for_upsert(FloeTableProvider::at(snapshot.clone())?, snapshot);
+    let provider = FloeTableProvider::at(snapshot.clone())?;
+    // Rows without names are the table's columns, and those do not include a delete marker that the table lacks.
+    let target = match insert.columns.is_empty() {
+        true => InsertTarget::new(provider),
+        false => InsertTarget::for_upsert(provider, snapshot),
+    };
     let named: Vec<String> = insert
         .columns
         .iter()

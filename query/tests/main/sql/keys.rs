@@ -55,6 +55,8 @@ async fn upsert_goes_by_what_the_table_declares() {
     let done = world.run("UPSERT INTO events (id, ts, gone) VALUES (2, 7, true), (3, 0, true), (9, 9, true)").await;
     assert_eq!(done.message, "upserted into events: 0 inserted, 0 updated, 1 deleted, 1 ignored (version 3)");
     world.check("SELECT id FROM events", &["1", "3"]).await;
+    world.run("UPSERT INTO events VALUES (5, 1, 'all', 'given')").await;
+    world.check("SELECT a, b FROM events WHERE id = 5", &["all|given"]).await;
     world.run("CREATE TABLE plain (id INT)").await;
     world.check_error("UPSERT INTO plain VALUES (1)", "needs a primary key").await;
     world.check_error("UPSERT t VALUES (1)", "INTO").await;
