@@ -44,8 +44,7 @@ pub(crate) struct KeyGuard {
     sink: Arc<KeySink>,
     on_duplicate: OnDuplicate,
     /// Keys whose rows go, each with the number of files that were staged before it was deleted.
-    deleted: Vec<(KeyHash, u32)>,
-    deleted_keys: HashSet<KeyHash>,
+    deleted: HashMap<KeyHash, u32>,
     deleted_bounds: KeyBounds,
     /// Keys that were looked up before anything was staged, because the new rows depend on the old.
     given: Option<Given>,
@@ -104,8 +103,7 @@ impl KeyGuard {
         KeyGuard {
             sink,
             on_duplicate: OnDuplicate::Fail,
-            deleted: Vec::new(),
-            deleted_keys: HashSet::new(),
+            deleted: HashMap::new(),
             deleted_bounds: KeyBounds::default(),
             given: None,
             found: BTreeMap::new(),
@@ -137,10 +135,7 @@ impl KeyGuard {
     /// Takes the rows of these keys out, wherever they are, and the rows staged so far of them.
     pub(crate) fn delete(&mut self, keys: impl IntoIterator<Item = KeyHash>, bounds: KeyBounds) {
         let staged_before = self.sink.staged().order.len() as u32;
-        for key in keys {
-            self.deleted.push((key, staged_before));
-            self.deleted_keys.insert(key);
-        }
+        self.deleted.extend(keys.into_iter().map(|key| (key, staged_before)));
         self.deleted_bounds.widen(bounds);
         self.settled = None;
     }
@@ -161,8 +156,7 @@ impl KeyGuard {
 
     /// Whether a key was deleted by this change.
     pub(crate) fn is_deleted(&self, key: &KeyHash) -> bool {
-        // Few upserts delete, and those that do, few keys.
-        self.deleted_keys.contains(key)
+        self.deleted.contains_key(key)
     }
 
     /// Files in which rows of the keys were found.
@@ -251,12 +245,11 @@ impl KeyGuard {
 
     /// The staged rows of these keys that count: for each key that has one, the file and the row.
     pub(crate) async fn staged_rows(&self, table: &Table, keys: &KeySet) -> Result<Vec<(u32, String, u32)>> {
-        let deleted: HashMap<KeyHash, u32> = self.deleted.iter().copied().collect();
         let order = self.sink.staged().order.clone();
         let mut last: BTreeMap<u32, (u32, String, u32)> = BTreeMap::new();
         for (position, path, row) in self.all_staged(table, keys).await? {
             let number = order[&path];
-            let is_deleted = deleted.get(&keys.hashes()[position as usize]).is_some_and(|before| number < *before);
+            let is_deleted = self.deleted.get(&keys.hashes()[position as usize]).is_some_and(|before| number < *before);
             if !is_deleted && last.get(&position).is_none_or(|(known, _, _)| number >= *known) {
                 last.insert(position, (number, path, row));
             }
@@ -389,7 +382,7 @@ impl KeyGuard {
     fn staged_hashes(&self, slice: Slice) -> Vec<KeyHash> {
         let staged = self.sink.staged();
         let staged = staged.files.iter().flat_map(|file| &file.hashes);
-        let deleted = self.deleted.iter().map(|(hash, _)| hash);
+        let deleted = self.deleted.keys();
         staged.chain(deleted).filter(|hash| slice.contains(hash)).copied().collect()
     }
 
@@ -418,8 +411,6 @@ impl KeyGuard {
                     .extend(found.into_iter().map(|e| Entry { file: order[&run.about.files[e.file as usize]], ..e }));
             }
             entries.sort_unstable();
-            let deleted: HashMap<KeyHash, u32> =
-                self.deleted.iter().filter(|(hash, _)| slice.contains(hash)).copied().collect();
             for group in entries.chunk_by(|a, b| a.hash == b.hash) {
                 let counts = match self.on_duplicate {
                     OnDuplicate::Fail if group.len() > 1 => {
@@ -430,7 +421,7 @@ impl KeyGuard {
                     OnDuplicate::Keep => &group[0],
                     OnDuplicate::Fail | OnDuplicate::Replace => &group[group.len() - 1],
                 };
-                let deleted_after = deleted.get(&counts.hash).copied().unwrap_or(0);
+                let deleted_after = self.deleted.get(&counts.hash).copied().unwrap_or(0);
                 for entry in group.iter().filter(|entry| *entry != counts || entry.file < deleted_after) {
                     left_out.entry(paths[entry.file as usize].clone()).or_default().insert(u64::from(entry.row));
                 }
@@ -489,14 +480,10 @@ impl KeyGuard {
                 if self.given.is_some() {
                     self.retain_rows_of_staged_keys(table, &mut live).await?;
                 }
-                let deleted: HashSet<KeyHash> = self.deleted.iter().map(|(hash, _)| *hash).collect();
                 for (path, rows) in &live {
                     let keys = &self.found[*path].keys;
-                    let of_deleted: RowSet = keys
-                        .iter()
-                        .filter(|(hash, _)| deleted.contains(hash))
-                        .map(|(_, row)| u64::from(*row))
-                        .collect();
+                    let of_deleted: RowSet =
+                        keys.iter().filter(|(hash, _)| self.is_deleted(hash)).map(|(_, row)| u64::from(*row)).collect();
                     if let Some(row) = rows.difference(&of_deleted).min() {
                         let row = row as u32;
                         return Ok(Err(Unsettled::Duplicate { file: (*path).clone(), row, in_table: false }));
@@ -508,14 +495,13 @@ impl KeyGuard {
                 settled.replaced = self.rows_to_replace(live);
             }
             OnDuplicate::Keep => {
-                let deleted: HashSet<KeyHash> = self.deleted.iter().map(|(hash, _)| *hash).collect();
                 let mut kept: HashSet<KeyHash> = HashSet::new();
                 for (path, rows) in &live {
                     for (hash, row) in &self.found[*path].keys {
                         if !rows.contains(u64::from(*row)) {
                             continue;
                         }
-                        if deleted.contains(hash) {
+                        if self.is_deleted(hash) {
                             settled.replaced.entry((*path).clone()).or_default().insert(u64::from(*row));
                         } else {
                             kept.insert(*hash);
@@ -559,7 +545,7 @@ impl KeyGuard {
         if self.deleted.is_empty() {
             return Ok(0);
         }
-        let keys = KeySet::new(self.deleted.iter().map(|(hash, _)| *hash).collect());
+        let keys = KeySet::new(self.deleted.keys().copied().collect());
         let written: HashSet<u32> =
             self.staged_rows(table, &keys).await?.into_iter().map(|(position, _, _)| position).collect();
         let gone = |hash: &KeyHash| keys.position(hash).is_some_and(|at| !written.contains(&(at as u32)));
