@@ -135,6 +135,21 @@ impl Actor {
         self.shared.executor.record(&self.name, what);
     }
 
+    /// Takes note of what was done or failed; whether it was done.
+    pub(crate) fn tell(&self, operation: &str, done: Result<&'static str, TableError>) -> bool {
+        match done {
+            Ok(what) => {
+                self.note(format_args!("{what}"));
+                self.shared.ledger.count(what);
+            }
+            Err(error) => {
+                self.meet(operation, &error);
+                return false;
+            }
+        }
+        true
+    }
+
     /// Takes an error note of: where no fault can have caused it, it is a finding.
     pub(crate) fn meet(&self, operation: &str, error: &TableError) {
         self.note(format_args!("{operation} failed: {error}"));

@@ -99,16 +99,9 @@ pub(crate) async fn indexer(actor: Actor) {
             5 => table.drop_index().await.map(|_| "index dropped"),
             _ => damage(&table, &mut rng).await,
         };
-        match done {
-            Ok(what) => {
-                actor.note(format_args!("{what}"));
-                actor.shared.ledger.count(what);
-            }
-            Err(error) => {
-                actor.meet("work on the index", &error);
-                let Some(reopened) = actor.open().await else { return };
-                table = reopened;
-            }
+        if !actor.tell("work on the index", done) {
+            let Some(reopened) = actor.open().await else { return };
+            table = reopened;
         }
         actor.rest_between_ops().await;
     }
@@ -153,16 +146,9 @@ pub(crate) async fn steward(actor: Actor) {
                 table.add_columns(vec![field]).await.map(|_| "column added")
             }
         };
-        match done {
-            Ok(what) => {
-                actor.note(format_args!("{what}"));
-                actor.shared.ledger.count(what);
-            }
-            Err(error) => {
-                actor.meet("stewardship", &error);
-                let Some(reopened) = actor.open().await else { return };
-                table = reopened;
-            }
+        if !actor.tell("stewardship", done) {
+            let Some(reopened) = actor.open().await else { return };
+            table = reopened;
         }
     }
 }
