@@ -4,7 +4,8 @@
     keyed.py --floe BIN
 
 Makes a table with a primary key, changes it in every way that Floe knows, and has deltalake, DuckDB, chdb, Sail and Spark with
-Delta read it. Exits 0 when all see the rows that Floe sees. Run with the interpreter that `tests/peers/peers.sh python` prints.
+Delta read it, Spark its change feed as well. Exits 0 when all see the rows that Floe sees. Run with the interpreter that
+`tests/peers/peers.sh python` prints.
 """
 
 import argparse
@@ -22,7 +23,8 @@ PEERS = os.path.join(HERE, "peers", "peers.sh")
 
 STATEMENTS = [
     "CREATE TABLE events (id BIGINT, region STRING, at BIGINT, kind STRING, amount DOUBLE, PRIMARY KEY (id, region))"
-    " TBLPROPERTIES ('floe.orderingFields' = 'at', 'floe.mergeMode' = 'partial', 'floe.deleteMarker' = 'gone')",
+    " TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true', 'floe.orderingFields' = 'at', 'floe.mergeMode' = 'partial',"
+    " 'floe.deleteMarker' = 'gone')",
     "INSERT INTO events SELECT value AS id, concat('r', value % 3) AS region, value % 50 AS at, 'first' AS kind,"
     " CAST(value AS DOUBLE) / 4 AS amount FROM range(20000)",
     "UPSERT INTO events (id, region, at, kind) SELECT value * 3 AS id, concat('r', value * 3 % 3) AS region, 25 AS at,"
@@ -72,21 +74,27 @@ def main():
         assert max(keys.values()) == 1 and len(keys) > 15000, "every key once"
         compared = subprocess.run([sys.executable, os.path.join(HERE, "foreign_readers.py"), "--floe", floe[0], table])
         failures += compared.returncode != 0
-        for engine, venv in [("chdb", "more"), ("sail", "more"), ("spark", "spark")]:
+        feed = os.path.join(folder, "feed.parquet")
+        run(*floe, "-c", f"COPY (SELECT * EXCLUDE (_commit_timestamp) FROM table_changes('events', 0)) TO '{feed}'")
+        changes = bag(feed)
+        kinds = collections.Counter(row[changes[0].index("_change_type")] for row in changes[1].elements())
+        assert len(kinds) == 4, f"rows inserted, deleted and updated: {kinds}"
+        for engine, venv in [("chdb", "more"), ("sail", "more"), ("spark", "spark"), ("spark-changes", "spark")]:
+            wanted = changes if engine == "spark-changes" else expected
             theirs = os.path.join(folder, f"{engine}.parquet")
             try:
                 python = run(PEERS, "python", venv).strip()
                 environment = {**os.environ, "FLOE_SPARK_JARS": run(PEERS, "jars").strip()}
                 run(python, os.path.join(HERE, "more_readers.py"), engine, table, theirs, env=environment)
                 found = bag(theirs)
-                if found != expected:
-                    missing, extra = expected[1] - found[1], found[1] - expected[1]
+                if found != wanted:
+                    missing, extra = wanted[1] - found[1], found[1] - wanted[1]
                     raise RuntimeError(f"{found[0]}, missing {list(missing)[:2]}, too many {list(extra)[:2]}")
                 print(f"{engine}: {sum(found[1].values())} rows equal", flush=True)
             except RuntimeError as error:
                 failures += 1
                 print(f"FAILED {engine}: {error}", flush=True)
-    print(f"keyed: {5 - failures} of 5 readers agree")
+    print(f"keyed: {6 - failures} of 6 readings agree")
     sys.exit(1 if failures else 0)
 
 

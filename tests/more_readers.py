@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Reads a Delta table on disk with chdb, Sail or Spark and writes its rows to a Parquet file.
+"""Reads a Delta table on disk with chdb, Sail or Spark and writes its rows, or those of its change feed, to a Parquet file.
 
-    more_readers.py chdb|sail|spark TABLE OUT
+    more_readers.py chdb|sail|spark|spark-changes TABLE OUT
 
 Run with the interpreter that `tests/peers/peers.sh python more` prints, for Spark with that of `python spark`; Spark's jars are
 those below $FLOE_SPARK_JARS.
@@ -36,6 +36,15 @@ def sail(table):
 
 
 def spark(table):
+    return spark_frame(table).toArrow()
+
+
+def spark_changes(table):
+    # A commit's time is that of its file here, and another reader may take the one written inside.
+    return spark_frame(table, readChangeFeed="true", startingVersion="0").drop("_commit_timestamp").toArrow()
+
+
+def spark_frame(table, **options):
     from pyspark.sql import SparkSession
 
     settings = {
@@ -56,11 +65,11 @@ def spark(table):
         builder = builder.config(key, value)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
-    return session.read.format("delta").load(table).toArrow()
+    return session.read.format("delta").options(**options).load(table)
 
 
 engine, table, out = sys.argv[1:]
-rows = {"chdb": chdb, "sail": sail, "spark": spark}[engine](os.path.abspath(table))
+rows = {"chdb": chdb, "sail": sail, "spark": spark, "spark-changes": spark_changes}[engine](os.path.abspath(table))
 pyarrow.parquet.write_table(rows, out)
 sys.stdout.flush()
 # Servers inside this process do not end by themselves.

@@ -72,6 +72,9 @@ pub struct ChangeSet {
     pub removes: Vec<Remove>,
     /// Files of row changes.
     pub cdc: Vec<Cdc>,
+    /// Whether the files tell which rows change: every row of an added one is new and every row of a removed one is gone.
+    /// Else a table with a change feed needs [`ChangeSet::cdc`], unless the change only adds or only removes.
+    pub whole_files: bool,
     /// New metadata.
     pub metadata: Option<Metadata>,
     /// New protocol.

@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use crate::action::{Action, DomainMetadata, Metadata, Protocol, Txn};
 use crate::error::{FormatError, Result};
+use crate::feature::{Feature, has_feature};
 use crate::property::TableProperties;
 use crate::schema::StructType;
 use crate::version::{TimestampMs, Version};
@@ -62,6 +63,11 @@ pub struct TableState {
 }
 
 impl TableState {
+    /// Whether commits must let readers see the changed rows (`delta.enableChangeDataFeed`).
+    pub fn has_change_feed(&self) -> bool {
+        self.properties.enable_change_data_feed && has_feature(&self.protocol, &Feature::ChangeDataFeed)
+    }
+
     /// The state after these commits, which follow this version in order.
     ///
     /// A compacted log file counts as one commit at the last version it covers. The cost grows with the commits; what

@@ -35,6 +35,9 @@ pub(crate) const FILE_RETENTION_MS: i64 = 40 * 60 * 1000;
 /// Log files stay this long.
 pub(crate) const LOG_RETENTION_MS: i64 = 60 * 60 * 1000;
 
+/// The domain that stewards count in, and the verb of a commit that does.
+pub(crate) const COUNTER: &str = "sim.counter";
+
 /// How often an actor tries to open the table.
 const OPEN_ATTEMPTS_MAX: u32 = 60;
 

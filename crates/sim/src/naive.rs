@@ -32,6 +32,12 @@ pub(crate) struct NaiveVersion {
     pub(crate) data_change: bool,
     /// How far each application has written.
     pub(crate) progress: BTreeMap<String, i64>,
+    /// The features that the protocol names.
+    pub(crate) features: BTreeSet<String>,
+    /// The columns.
+    pub(crate) columns: BTreeSet<String>,
+    /// What each domain is set to.
+    pub(crate) domains: BTreeMap<String, String>,
 }
 
 /// A logical file: a path, and the deletion vector's identity or nothing.
@@ -69,6 +75,7 @@ impl<'a> NaiveReader<'a> {
         let mut versions: Vec<NaiveVersion> = Vec::new();
         let mut live = BTreeMap::new();
         let mut progress = BTreeMap::new();
+        let (mut features, mut columns, mut domains) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
         loop {
             let path = format!("{}_delta_log/{:020}.json", self.root, versions.len());
             let contents = self.disk.contents_ever(&path);
@@ -97,6 +104,13 @@ impl<'a> NaiveReader<'a> {
                             let app = body.get("appId").and_then(Value::as_str).ok_or("txn without appId")?;
                             let version = body.get("version").and_then(Value::as_i64).ok_or("txn without version")?;
                             progress.insert(app.to_owned(), version);
+                        }
+                        "protocol" => features = features_of(&body),
+                        "metaData" => columns = columns_of(&body)?,
+                        "domainMetadata" => {
+                            let text = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
+                            let domain = text("domain").ok_or("a domain without a name")?;
+                            domains.insert(domain, text("configuration").ok_or("a domain without configuration")?);
                         }
                         _ => {}
                     }
@@ -128,6 +142,9 @@ impl<'a> NaiveReader<'a> {
                 removed: removed_paths,
                 data_change,
                 progress: progress.clone(),
+                features: features.clone(),
+                columns: columns.clone(),
+                domains: domains.clone(),
             });
         }
     }
@@ -244,6 +261,19 @@ pub(crate) fn rows_of(batch: &RecordBatch) -> Result<Vec<Row>, String> {
             tag: tag.value(row).to_owned(),
         })
         .collect())
+}
+
+fn features_of(protocol: &Map<String, Value>) -> BTreeSet<String> {
+    let lists = ["readerFeatures", "writerFeatures"].into_iter().filter_map(|list| protocol.get(list)?.as_array());
+    lists.flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
+}
+
+fn columns_of(metadata: &Map<String, Value>) -> Result<BTreeSet<String>, String> {
+    let text = metadata.get("schemaString").and_then(Value::as_str).ok_or("metaData without a schema")?;
+    let schema: Value = serde_json::from_str(text).map_err(|e| format!("schema: {e}"))?;
+    let fields = schema.get("fields").and_then(Value::as_array).ok_or("a schema without fields")?;
+    let name = |field: &Value| field.get("name").and_then(Value::as_str).map(str::to_owned);
+    Ok(fields.iter().filter_map(name).collect())
 }
 
 fn key(action: &Map<String, Value>) -> Result<FileKey, String> {

@@ -8,7 +8,7 @@ use floe_table_format::deletion_vector::unique_id;
 use floe_table_format::{TimestampMs, Version, VersionSpec};
 use serde_json::Value;
 
-use crate::actor::{Actor, FILE_RETENTION_MS, LOG_RETENTION_MS, ROOT, Shared, scan_rows};
+use crate::actor::{Actor, COUNTER, FILE_RETENTION_MS, LOG_RETENTION_MS, ROOT, Shared, scan_rows};
 use crate::executor::{Executor, Process};
 use crate::ledger::{Attempt, OpKey, Records, Told};
 use crate::model::{Filter, Intent, Model, Row};
@@ -46,6 +46,7 @@ pub(crate) fn judge(shared: &Arc<Shared>, executor: &Executor) -> Verdict {
             verdict.violations.extend(findings.observations());
             verdict.violations.extend(findings.files());
             verdict.violations.extend(findings.times());
+            verdict.violations.extend(findings.stewardship());
             for (what, times) in findings.meetings() {
                 shared.ledger.count_many(what, times);
             }
@@ -312,6 +313,31 @@ impl Findings<'_> {
                         violations.push(format!("version {number} needs {name}, which is gone"));
                     }
                 }
+            }
+        }
+        violations
+    }
+
+    /// What stewards did is not undone by others: features and columns stay, but for columns after a restore, and each count
+    /// of the counter follows the one before. Law 3.
+    fn stewardship(&self) -> Vec<String> {
+        let count = |version: &NaiveVersion| version.domains.get(COUNTER).and_then(|text| text.parse::<u64>().ok());
+        let mut violations = Vec::new();
+        for (before, pair) in self.versions.windows(2).enumerate() {
+            let (earlier, later, version) = (&pair[0], &pair[1], before + 1);
+            if let Some(lost) = earlier.features.difference(&later.features).next() {
+                violations.push(format!("version {version} loses the feature {lost}"));
+            }
+            if let Some(lost) = earlier.columns.difference(&later.columns).next()
+                && restored(later).is_none()
+            {
+                violations.push(format!("version {version} loses the column {lost}"));
+            }
+            let (counted, counts) = (count(earlier), count(later));
+            let counts_on = later.info.get("operation").and_then(Value::as_str) == Some(COUNTER);
+            let expected = if counts_on { Some(counted.unwrap_or(0) + 1) } else { counted };
+            if counts != expected {
+                violations.push(format!("version {version} counts {counts:?} after {counted:?}"));
             }
         }
         violations

@@ -60,6 +60,12 @@ pub enum Sabotage {
     WinnersRemovesHidden,
     /// After a lost race it does not count how far applications have come: rule K4 (law 7).
     WinnersProgressHidden,
+    /// After a lost race it does not count that winners changed the protocol: rule K1 (law 3).
+    WinnersProtocolHidden,
+    /// After a lost race it does not count that winners changed the metadata: rule K2 (law 3).
+    WinnersMetadataHidden,
+    /// After a lost race it does not count which domains winners set: rule K3 (law 3).
+    WinnersDomainsHidden,
     /// Index runs lack a row of a file that they say they cover (law 6).
     IndexForgetsRow,
     /// Index runs have the row of a key in the place of another one's (law 6).
@@ -68,7 +74,7 @@ pub enum Sabotage {
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Sabotage; 23] = [
+    pub const ALL: [Sabotage; 26] = [
         Sabotage::CheckThenWrite,
         Sabotage::LostWrite,
         Sabotage::TokenForgotten,
@@ -90,6 +96,9 @@ impl Sabotage {
         Sabotage::WinnersAddsHidden,
         Sabotage::WinnersRemovesHidden,
         Sabotage::WinnersProgressHidden,
+        Sabotage::WinnersProtocolHidden,
+        Sabotage::WinnersMetadataHidden,
+        Sabotage::WinnersDomainsHidden,
         Sabotage::IndexForgetsRow,
         Sabotage::IndexNamesOtherRow,
     ];
@@ -204,18 +213,19 @@ impl Saboteur {
             return bytes;
         }
         let Some(mut actions) = bend::parse(&bytes) else { return bytes };
+        let hidden: &[&str] = match self.bug {
+            Some(Sabotage::WinnersIgnored) => &["add", "remove"],
+            Some(Sabotage::WinnersAddsHidden) => &["add"],
+            Some(Sabotage::WinnersRemovesHidden) => &["remove"],
+            Some(Sabotage::WinnersProgressHidden) => &["txn"],
+            Some(Sabotage::WinnersProtocolHidden) => &["protocol"],
+            Some(Sabotage::WinnersMetadataHidden) => &["metaData"],
+            Some(Sabotage::WinnersDomainsHidden) => &["domainMetadata"],
+            _ => &[],
+        };
         match self.bug {
-            Some(Sabotage::WinnersIgnored) if self.has_lost(version) => {
-                actions.retain(|action| action.get("remove").is_none() && action.get("add").is_none());
-            }
-            Some(Sabotage::WinnersAddsHidden) if self.has_lost(version) => {
-                actions.retain(|action| action.get("add").is_none());
-            }
-            Some(Sabotage::WinnersRemovesHidden) if self.has_lost(version) => {
-                actions.retain(|action| action.get("remove").is_none());
-            }
-            Some(Sabotage::WinnersProgressHidden) if self.has_lost(version) => {
-                actions.retain(|action| action.get("txn").is_none());
+            _ if !hidden.is_empty() && self.has_lost(version) => {
+                actions.retain(|action| hidden.iter().all(|kind| action.get(kind).is_none()));
             }
             Some(Sabotage::VectorsMisread) => {
                 bend::each(&mut actions, "add", |add| bend::lose_marked_row(disk, path, add));

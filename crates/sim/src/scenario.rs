@@ -21,8 +21,8 @@ pub struct Scenario {
     pub vacuum: bool,
     /// Whether somebody writes checkpoints and cleans up the log.
     pub checkpointer: bool,
-    /// Whether somebody changes properties and columns and restores earlier versions.
-    pub steward: bool,
+    /// Actors that change properties, columns, features and domains, and restore earlier versions.
+    pub stewards: u32,
     /// How often the nemesis kills somebody, in permille of its chances.
     pub kills: u32,
     /// How often each fault strikes.
@@ -76,7 +76,7 @@ impl Scenario {
             compactor: rng.chance(600),
             vacuum: rng.chance(600),
             checkpointer: rng.chance(500),
-            steward: rng.chance(250),
+            stewards: if rng.chance(250) { 2 } else { 0 },
             kills,
             rates,
             plan: Vec::new(),
@@ -142,6 +142,9 @@ impl Scenario {
             Sabotage::WinnersProgressHidden => {
                 scenario.rates = FaultRates::deadly();
                 (scenario.ops, scenario.rest_ms_max) = (8, 30);
+            }
+            Sabotage::WinnersProtocolHidden | Sabotage::WinnersMetadataHidden | Sabotage::WinnersDomainsHidden => {
+                (scenario.stewards, scenario.rest_ms_max, scenario.ops) = (4, 2_000, 12);
             }
             Sabotage::CheckThenWrite
             | Sabotage::LostWrite

@@ -194,8 +194,8 @@ async fn live(shared: Arc<Shared>) {
     if scenario.indexer {
         others.push(Part::new("indexer", Role::Indexer, indexer));
     }
-    if scenario.steward {
-        others.push(Part::new("steward", Role::Writer, steward));
+    for number in 1..=scenario.stewards {
+        others.push(Part::new(format!("steward-{number}"), Role::Writer, steward));
     }
     let alive: Vec<Arc<Mutex<Process>>> = writers.iter().chain(&others).map(|part| part.alive.clone()).collect();
     let over = Arc::new(AtomicBool::new(false));
@@ -227,7 +227,8 @@ async fn create(world: &Actor) {
             .with_property("delta.deletedFileRetentionDuration", format!("interval {FILE_RETENTION_MS} milliseconds"))
             .with_property("delta.logRetentionDuration", format!("interval {LOG_RETENTION_MS} milliseconds"))
             .with_property("delta.enableDeletionVectors", scenario.deletion_vectors.to_string())
-            .with_property("delta.enableInCommitTimestamps", scenario.in_commit_timestamps.to_string());
+            .with_property("delta.enableInCommitTimestamps", scenario.in_commit_timestamps.to_string())
+            .with_property("delta.feature.domainMetadata", "supported");
         let create = if scenario.partitioned { create.with_partition_columns(["part"]) } else { create };
         if scenario.keyed { create.with_primary_key(["key"]) } else { create }
     });

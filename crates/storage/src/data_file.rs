@@ -23,7 +23,7 @@ use parquet::schema::types::{ColumnPath, SchemaDescriptor};
 use serde::{Deserialize, Serialize};
 
 use crate::conform::{conform, find_field};
-use crate::data_store::DataStore;
+use crate::data_store::{DataStore, Footer};
 use crate::error::{Result, StorageError};
 use crate::parquet_source::ParquetSource;
 use crate::upload::{PART_BYTES, Upload, encode_error};
@@ -403,6 +403,24 @@ impl<'a> ReadOptions<'a> {
     }
 }
 
+/// The footer of a file with the places of its pages; of files that single rows were read from before, without asking the
+/// store.
+async fn page_places(
+    store: &DataStore,
+    relative: &str,
+    source: &mut ParquetSource,
+    reading: &ArrowReaderOptions,
+) -> Result<Arc<ParquetMetaData>> {
+    if let Some(known) = store.footers().get(relative).filter(|known| known.size == source.size()) {
+        return Ok(known.metadata);
+    }
+    let metadata = source.metadata(reading).await?;
+    let metadata = source.with_page_index(metadata).await?;
+    let weight = metadata.memory_size() as u64;
+    store.footers().insert(relative.to_owned(), Footer { size: source.size(), metadata: metadata.clone() }, weight);
+    Ok(metadata)
+}
+
 /// The rows of a data file, in order. The footer is read before this returns, the rest as the stream is polled.
 ///
 /// # Errors
@@ -419,10 +437,10 @@ pub async fn read_data_file(
 
     let row_number = Arc::new(Field::new(ROW_NUMBER_COLUMN, DataType::Int64, false).with_extension_type(RowNumber));
     let mut reading = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let mut metadata = source.metadata(&reading).await?;
-    if options.only.is_some() {
-        metadata = source.with_page_index(metadata).await?;
-    }
+    let metadata = match options.only {
+        Some(_) => page_places(store, relative, &mut source, &reading).await?,
+        None => source.metadata(&reading).await?,
+    };
     let corrupt = |error| source.error(error);
     let plain = ArrowReaderMetadata::try_new(metadata.clone(), reading.clone()).map_err(corrupt)?;
     if let Some(schema) = better_types(plain.schema(), plain.parquet_schema(), &wanted) {

@@ -1,6 +1,7 @@
 //! Everything of a table that is not its log.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use floe_table_format::TimestampMs;
@@ -9,10 +10,12 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{ObjectMeta, PutPayload};
+use parquet::file::metadata::ParquetMetaData;
 
 use crate::access::Access;
 use crate::env::Env;
 use crate::error::{Result, StorageError};
+use crate::kept::Kept;
 use crate::location::Location;
 use crate::upload::Upload;
 
@@ -26,12 +29,23 @@ pub(crate) const LOG_DIRECTORY: &str = "_delta_log";
 #[derive(Debug, Clone)]
 pub struct DataStore {
     access: Access,
+    footers: Arc<Kept<String, Footer>>,
 }
+
+/// What is known of a Parquet file, which never changes: its size, its footer, the places of its pages.
+#[derive(Debug, Clone)]
+pub(crate) struct Footer {
+    pub(crate) size: u64,
+    pub(crate) metadata: Arc<ParquetMetaData>,
+}
+
+/// Bytes of footers kept for reading single rows.
+const FOOTER_BYTES_MAX: u64 = 32 << 20;
 
 impl DataStore {
     /// The files at a location.
     pub fn new(location: Location, env: Env) -> Self {
-        DataStore { access: Access::new(location, env) }
+        DataStore { access: Access::new(location, env), footers: Arc::new(Kept::new(FOOTER_BYTES_MAX)) }
     }
 
     /// Where the files are.
@@ -42,6 +56,11 @@ impl DataStore {
     /// The environment that deadlines are measured in.
     pub fn env(&self) -> &Env {
         &self.access.env
+    }
+
+    /// Footers of files that single rows were read from, with the places of their pages.
+    pub(crate) fn footers(&self) -> &Kept<String, Footer> {
+        &self.footers
     }
 
     pub(crate) fn access(&self) -> &Access {

@@ -25,6 +25,7 @@
 //! ```
 
 pub mod env;
+mod kept;
 
 pub mod error;
 
@@ -59,6 +60,7 @@ pub use data_file::{
 pub use data_store::{DataStore, FileUpload};
 pub use env::{Env, Environment};
 pub use error::{Result, StorageError};
+pub use kept::Kept;
 pub use local::LocalStore;
 pub use location::{Location, StoreKind};
 pub use log_store::{LogStore, PutOutcome};

@@ -57,6 +57,11 @@ impl ParquetSource {
         Ok(ParquetSource { access, path, name: name.to_owned(), size, tail: None })
     }
 
+    /// The file's size in bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
     /// The file's footer, checked.
     pub(crate) async fn metadata(&mut self, options: &ArrowReaderOptions) -> Result<Arc<ParquetMetaData>> {
         match AssertUnwindSafe(self.get_metadata(Some(options))).catch_unwind().await {

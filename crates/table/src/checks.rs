@@ -46,6 +46,11 @@ pub(crate) struct Constraints {
 }
 
 impl Constraints {
+    /// For rows that were checked before.
+    pub(crate) fn none(table: &str) -> Self {
+        Constraints { table: table.into(), not_null: Vec::new(), checks: Vec::new() }
+    }
+
     pub(crate) fn compile(
         table: &str,
         schema: &StructType,

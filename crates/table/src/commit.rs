@@ -147,32 +147,48 @@ async fn commit(mut transaction: Transaction, allow_empty: bool) -> Result<Attem
     let conflicted = |transaction, why| {
         Ok(Attempted::Outcome(CommitOutcome::Conflicted { transaction: Box::new(transaction), why }))
     };
-    let mut prepared: Box<Prepared> = match transaction.prepare(base.as_ref()).await? {
-        Preparation::Ready(prepared) => prepared,
-        Preparation::Stale(why) => return conflicted(transaction, why),
-    };
+    let mut prepared = transaction.prepare(base.as_ref()).await?;
     for attempt in 1..=ATTEMPTS_MAX {
-        if !allow_empty && prepared.change.is_empty() {
-            return Ok(Attempted::Nothing(Box::new(transaction)));
-        }
-        let stamp = Stamp { token: token.clone(), now: env.now() };
-        let assembled = assemble(&prepared.change, transaction.read_set(), base.as_deref(), stamp).on(&uri)?;
-        let version = assembled.version;
-        match put_settled(&table, &assembled, &token).await? {
-            Put::Ours => {
-                let report = report(&prepared, version, token, attempt, transaction.lookup_report());
-                if let Some(state) = finish(&table, base.as_deref(), assembled, &report.token).await {
-                    transaction.hand_over_keys(&state).await;
-                }
-                return Ok(Attempted::Outcome(CommitOutcome::Committed(report)));
+        let change = match &prepared {
+            Preparation::Stale(why) => {
+                let why = why.clone();
+                return conflicted(transaction, why);
             }
-            Put::Taken => {}
-        }
-        // Another commit was seen there: from here on it is certain that ours is not.
+            // Nothing is put, and whether that holds is a question of the newest version, as it is for a put.
+            Preparation::Refused(_) => transaction.change(),
+            Preparation::Ready(ready) if ready.change.is_empty() && !allow_empty => &ready.change,
+            Preparation::Ready(ready) => {
+                let stamp = Stamp { token: token.clone(), now: env.now() };
+                let assembled = assemble(&ready.change, transaction.read_set(), base.as_deref(), stamp).on(&uri)?;
+                let version = assembled.version;
+                match put_settled(&table, &assembled, &token).await? {
+                    Put::Ours => {
+                        let report = report(ready, version, token, attempt, transaction.lookup_report());
+                        if let Some(state) = finish(&table, base.as_deref(), assembled, &report.token).await {
+                            transaction.hand_over_keys(&state).await;
+                        }
+                        return Ok(Attempted::Outcome(CommitOutcome::Committed(report)));
+                    }
+                    // Another commit was seen there: from here on it is certain that ours is not.
+                    Put::Taken => &ready.change,
+                }
+            }
+        };
         let winners = winners_from(&table, base.as_ref().map(|b| b.version)).await?;
         if winners.is_empty() {
-            env.sleep(pause(&table, attempt)).await;
-            continue;
+            match prepared {
+                Preparation::Refused(error) => {
+                    transaction.roll_back().await;
+                    return Err(error);
+                }
+                Preparation::Ready(ready) if ready.change.is_empty() && !allow_empty => {
+                    return Ok(Attempted::Nothing(Box::new(transaction)));
+                }
+                Preparation::Ready(_) | Preparation::Stale(_) => {
+                    env.sleep(pause(&table, attempt)).await;
+                    continue;
+                }
+            }
         }
         let Some(current) = &base else {
             // Two creators of one table: the second one looks at what the first one made and decides anew.
@@ -181,8 +197,7 @@ async fn commit(mut transaction: Transaction, allow_empty: bool) -> Result<Attem
         };
         let winners_seen: Vec<Winner> =
             winners.iter().map(|(version, actions)| Winner { version: *version, actions: actions.clone() }).collect();
-        let attempt_view = Attempt { change: &prepared.change, read: transaction.read_set() };
-        let verdict = decide(&attempt_view, &winners_seen, current);
+        let verdict = decide(&Attempt { change, read: transaction.read_set() }, &winners_seen, current);
         let rebased = Arc::new(current.apply(&winners).on(&uri)?);
         table.remember_own(&rebased);
         match verdict {
@@ -193,10 +208,7 @@ async fn commit(mut transaction: Transaction, allow_empty: bool) -> Result<Attem
                 if let Some(why) = transaction.rebase(&rebased, &redo, &winners_seen).await? {
                     return conflicted(transaction, why);
                 }
-                match transaction.prepare(Some(&rebased)).await? {
-                    Preparation::Ready(again) => prepared = again,
-                    Preparation::Stale(why) => return conflicted(transaction, why),
-                }
+                prepared = transaction.prepare(Some(&rebased)).await?;
             }
             Verdict::Conflict(why) => return conflicted(transaction, why),
         }

@@ -1,12 +1,14 @@
 //! The primary key of a table: which columns, how they hash, and which files can hold keys of a batch at all.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::{max, max_binary, max_string, min, min_binary, min_string};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array, make_comparator};
+use arrow::compute::{SortOptions, max, max_binary, max_string, min, min_binary, min_string, take};
 use arrow::datatypes::{
     DataType as ArrowType, Date32Type, Int8Type, Int16Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType,
 };
+use arrow::row::{OwnedRow, RowConverter, SortField};
 use floe_index::{IndexError, KeyHash, KeyHasher, is_key_type};
 use floe_storage::{ColumnBounds, ValueRange};
 use floe_table_format::feature::column_mapping_mode;
@@ -170,6 +172,68 @@ impl KeyBounds {
     }
 }
 
+/// The first and last key of each batch, for as long as the keys within the batches ascend: rows written in the order of
+/// their keys need no other proof that no two have one key.
+#[derive(Default)]
+pub(crate) struct KeyRanges {
+    converter: Option<RowConverter>,
+    ranges: Vec<(OwnedRow, OwnedRow)>,
+    /// Some batch had its rows in another order.
+    given_up: bool,
+}
+
+impl KeyRanges {
+    /// Takes the keys of a batch in.
+    ///
+    /// # Errors
+    /// Columns that cannot be compared.
+    pub(crate) fn add(&mut self, columns: &[ArrayRef]) -> Result<()> {
+        let Some(last) = columns.first().and_then(|column| column.len().checked_sub(1)).filter(|_| !self.given_up)
+        else {
+            return Ok(());
+        };
+        // Zeros of both signs are one key, and so are all NaNs; their order says otherwise.
+        let comparable = columns.iter().all(|column| !column.data_type().is_floating());
+        if !comparable || !ascends(columns)? {
+            *self = KeyRanges { given_up: true, ..KeyRanges::default() };
+            return Ok(());
+        }
+        let ends = UInt32Array::from(vec![0, last as u32]);
+        let ends =
+            columns.iter().map(|column| take(column, &ends, None)).collect::<std::result::Result<Vec<_>, _>>()?;
+        let converter = match &mut self.converter {
+            Some(converter) => converter,
+            none => none.insert(RowConverter::new(
+                columns.iter().map(|column| SortField::new(column.data_type().clone())).collect(),
+            )?),
+        };
+        let rows = converter.convert_columns(&ends)?;
+        self.ranges.push((rows.row(0).owned(), rows.row(1).owned()));
+        Ok(())
+    }
+
+    /// Whether it is certain that no two rows have one key.
+    pub(crate) fn are_distinct(&self) -> bool {
+        let mut ranges: Vec<&(OwnedRow, OwnedRow)> = self.ranges.iter().collect();
+        ranges.sort_unstable_by(|a, b| a.0.row().cmp(&b.0.row()));
+        !self.given_up && ranges.windows(2).all(|pair| pair[0].1.row() < pair[1].0.row())
+    }
+}
+
+/// Whether each row's key is greater than the one before.
+fn ascends(columns: &[ArrayRef]) -> Result<bool> {
+    let rows = columns.first().map_or(0, |column| column.len());
+    let comparators = columns
+        .iter()
+        .map(|column| make_comparator(column, column, SortOptions::default()))
+        .collect::<std::result::Result<Vec<_>, _>>()?;
+    let compared = |row: usize| {
+        let mut orders = comparators.iter().map(|compare| compare(row - 1, row));
+        orders.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    };
+    Ok((1..rows).all(|row| compared(row).is_lt()))
+}
+
 fn range_of(column: &ArrayRef) -> Option<ValueRange> {
     macro_rules! long {
         ($kind:ty) => {{
@@ -217,4 +281,57 @@ fn scalars(range: &ValueRange, data_type: &ArrowType) -> Option<(Scalar, Scalar)
             Scalar::String(String::from_utf8(last.clone()).ok()?),
         ),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Float64Array, Int64Array, StringArray};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn longs(values: &[i64]) -> ArrayRef {
+        Arc::new(Int64Array::from(values.to_vec()))
+    }
+
+    fn distinct(batches: &[Vec<ArrayRef>]) -> bool {
+        let mut ranges = KeyRanges::default();
+        for batch in batches {
+            ranges.add(batch).expect("comparable");
+        }
+        ranges.are_distinct()
+    }
+
+    #[test]
+    fn later_columns_count_where_earlier_ones_are_equal() {
+        let text = |values: &[&str]| -> ArrayRef { Arc::new(StringArray::from(values.to_vec())) };
+        assert!(distinct(&[vec![longs(&[1, 1, 2]), text(&["a", "b", "a"])], vec![longs(&[2]), text(&["aa"])]]));
+        assert!(!distinct(&[vec![longs(&[1, 1, 2]), text(&["a", "a", "b"])]]));
+        assert!(!distinct(&[vec![longs(&[1, 2]), text(&["a", "b"])], vec![longs(&[2]), text(&["b"])]]));
+    }
+
+    #[test]
+    fn floating_keys_are_never_certain() {
+        let zeros: ArrayRef = Arc::new(Float64Array::from(vec![-0.0, 0.0]));
+        assert!(!distinct(&[vec![zeros]]));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_certain_is_true(batches in prop::collection::vec(prop::collection::vec(0i64..60, 0..5), 0..6), sort in any::<bool>()) {
+            let batches: Vec<Vec<i64>> = batches.into_iter().map(|mut batch| { if sort { batch.sort() }; batch }).collect();
+            let keys: Vec<i64> = batches.iter().flatten().copied().collect();
+            let once = keys.iter().collect::<std::collections::BTreeSet<_>>().len() == keys.len();
+            let columns: Vec<Vec<ArrayRef>> = batches.iter().map(|batch| vec![longs(batch)]).collect();
+            let certain = distinct(&columns);
+            prop_assert!(!certain || once);
+            // Ascending batches in ranges of their own are told.
+            let mut ranges: Vec<(i64, i64)> = batches.iter().filter_map(|b| Some((*b.first()?, *b.last()?))).collect();
+            ranges.sort();
+            let apart = ranges.windows(2).all(|pair| pair[0].1 < pair[1].0);
+            if once && sort && apart {
+                prop_assert!(certain);
+            }
+        }
+    }
 }

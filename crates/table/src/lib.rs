@@ -47,6 +47,8 @@ mod locate;
 mod stage;
 
 mod guard;
+
+mod change_feed;
 mod transaction;
 
 mod checkpoint;

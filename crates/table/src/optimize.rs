@@ -165,7 +165,7 @@ impl Table {
                     };
                     for group in lost {
                         report.groups_lost += 1;
-                        discard(self, &group.adds).await;
+                        discard(self, group.adds.iter().map(|add| add.path.as_str())).await;
                     }
                 }
             }

@@ -19,8 +19,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bytes::Bytes;
 use floe_index::plan::{RUNS_OF_A_SIZE_MAX, RunSize, plan_merge};
 use floe_index::run::{BLOCK_BYTES, Block, Footer, RunAbout, RunEncoder, Trailer};
-use floe_index::{Entry, KeyHash, KeySet, Slice, slices};
-use floe_storage::{DataStore, Env};
+use floe_index::{Entry, KeyHash, KeySet, Slice, slices, sort_by_hash};
+use floe_storage::{DataStore, Env, Kept};
 use floe_table_format::{TableState, TimestampMs};
 use futures::StreamExt;
 
@@ -43,8 +43,8 @@ const TAIL_BYTES: u64 = 64 << 10;
 const FOOTERS_IN_FLIGHT: usize = 16;
 /// Blocks read in one request to the store.
 const BLOCKS_A_READ: usize = 4096;
-/// Bytes of blocks kept for look-ups to come.
-const CACHE_BLOCKS_MAX: usize = 8192;
+/// Blocks kept for look-ups to come, 4 KiB each.
+const BLOCKS_KEPT_MAX: usize = 8192;
 
 /// Entries of a few files, sorted, in memory or in the store.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl Run {
             let rows = file.hashes.iter().enumerate().filter(|(_, hash)| **hash != KeyHash::NONE);
             entries.extend(rows.map(|(row, hash)| Entry { hash: *hash, file: number as u32, row: row as u32 }));
         }
-        entries.sort_unstable();
+        sort_by_hash(&mut entries, |entry| entry.hash.high);
         let about = about(key, files.iter().map(|file| file.path.clone()).collect());
         Run { about, entries: entries.len() as u64, place: Place::Memory(entries) }
     }
@@ -147,9 +147,17 @@ pub(crate) struct NewKeys {
 }
 
 /// The index of a table as its handles share it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct TableIndex {
     shared: Mutex<Shared>,
+    /// Blocks by run and number.
+    blocks: Kept<(u64, Block), Arc<Vec<Entry>>>,
+}
+
+impl Default for TableIndex {
+    fn default() -> Self {
+        TableIndex { shared: Mutex::default(), blocks: Kept::new(BLOCKS_KEPT_MAX as u64) }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -158,7 +166,6 @@ struct Shared {
     runs: Vec<Arc<Run>>,
     /// Paths of runs that were looked at and found unusable.
     unusable: HashSet<String>,
-    cache: HashMap<(u64, Block), Arc<Vec<Entry>>>,
 }
 
 /// What is known of a table's record index.
@@ -279,12 +286,12 @@ impl TableIndex {
         };
         let blocks: Vec<Block> = footer.blocks_for(keys).collect();
         // A look-up of few keys is worth remembering: the next one may be about the same.
-        let remembered = blocks.len() <= CACHE_BLOCKS_MAX / 8;
+        let remembered = blocks.len() <= BLOCKS_KEPT_MAX / 8;
         let id = run_number(path);
         for blocks in blocks.chunks(BLOCKS_A_READ) {
             let mut missing = Vec::new();
             for block in blocks {
-                let known = if remembered { self.shared().cache.get(&(id, *block)).cloned() } else { None };
+                let known = if remembered { self.blocks.get(&(id, *block)) } else { None };
                 match known {
                     Some(entries) => found.extend(entries.iter().filter(|entry| keys.contains(&entry.hash))),
                     None => missing.push(*block),
@@ -303,11 +310,7 @@ impl TableIndex {
                 let entries = footer.entries_of(*block, bytes).ok()?;
                 found.extend(entries.iter().filter(|entry| keys.contains(&entry.hash)));
                 if remembered {
-                    let mut shared = self.shared();
-                    if shared.cache.len() >= CACHE_BLOCKS_MAX {
-                        shared.cache.clear();
-                    }
-                    shared.cache.insert((id, *block), Arc::new(entries));
+                    self.blocks.insert((id, *block), Arc::new(entries), 1);
                 }
             }
         }
@@ -403,6 +406,7 @@ impl TableIndex {
         let listing = store.list_folder(INDEX_FOLDER).await?;
         let paths: Vec<String> = listing.into_iter().map(|file| file.path).collect();
         *self.shared() = Shared::default();
+        self.blocks.clear();
         let count = paths.len() as u64;
         for outcome in store.delete_many(paths).await {
             outcome?;
@@ -504,7 +508,7 @@ async fn merge(
             let renumber = |entry: Entry| Some(Entry { file: renumbered[entry.file as usize]?, ..entry });
             entries.extend(found.into_iter().filter_map(renumber));
         }
-        entries.sort_unstable();
+        sort_by_hash(&mut entries, |entry| entry.hash.high);
         writer.push(&entries).await?;
     }
     Ok(Some(writer.finish(about(key, files)).await?))

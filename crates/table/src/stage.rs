@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{Array, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::take_record_batch;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType as ArrowType, Field, Schema, SchemaRef};
 use arrow::row::{RowConverter, SortField};
 use floe_storage::{DataFileWriter, WriterSettings};
 use floe_table_format::feature::column_mapping_mode;
@@ -23,7 +23,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use crate::checks::Constraints;
 use crate::conform::conform;
 use crate::error::{OnTable, Result, TableError};
-use crate::key::{KeyBounds, PrimaryKey};
+use crate::key::{KeyBounds, KeyRanges, PrimaryKey};
 use crate::record_index::{NewKeys, Run, StagedFile, write_run};
 use crate::rows::BatchStream;
 use crate::scan::relabel;
@@ -63,8 +63,23 @@ impl StagedRows {
     }
 }
 
+/// The column of a change file that says what became of a row.
+pub(crate) const CHANGE_TYPE_COLUMN: &str = "_change_type";
+/// Where change files lie.
+const CHANGE_FOLDER: &str = "_change_data";
+
+/// Which files of a table are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FileKind {
+    /// Rows of the table.
+    Data,
+    /// Rows that changed, with [`CHANGE_TYPE_COLUMN`] behind the table's columns.
+    Changes,
+}
+
 /// What files of a table must look like.
 pub(crate) struct WriteTarget {
+    kind: FileKind,
     pub(crate) schema: StructType,
     pub(crate) arrow: SchemaRef,
     file_schema: SchemaRef,
@@ -92,6 +107,8 @@ pub(crate) struct StagedKeys {
     pub(crate) runs: Vec<Arc<Run>>,
     /// What all keys lie within.
     pub(crate) bounds: KeyBounds,
+    /// What the keys of each batch lie within, as long as they ascend.
+    pub(crate) ranges: KeyRanges,
     /// The first key column of all rows; none if that is too much to hold.
     pub(crate) first_columns: Option<Vec<arrow::array::ArrayRef>>,
     /// Rows staged.
@@ -129,6 +146,7 @@ impl KeySink {
         }
         let mut staged = self.staged();
         staged.bounds.widen(KeyBounds::of(&columns));
+        staged.ranges.add(&columns)?;
         staged.rows += batch.num_rows();
         if staged.rows > SIEVED_ROWS_MAX {
             staged.first_columns = None;
@@ -163,8 +181,17 @@ struct PartitionColumn {
 }
 
 impl WriteTarget {
-    /// The target that this metadata describes.
+    /// The data files that this metadata describes.
     pub(crate) fn new(table: &Table, metadata: &Metadata) -> Result<Self> {
+        WriteTarget::of_kind(table, metadata, FileKind::Data)
+    }
+
+    /// The change files of a table with this metadata: rows of its columns and [`CHANGE_TYPE_COLUMN`].
+    pub(crate) fn of_changes(table: &Table, metadata: &Metadata) -> Result<Self> {
+        WriteTarget::of_kind(table, metadata, FileKind::Changes)
+    }
+
+    fn of_kind(table: &Table, metadata: &Metadata, kind: FileKind) -> Result<Self> {
         let uri = table.uri();
         let schema = StructType::parse(&metadata.schema_string).on(uri)?;
         let properties = TableProperties::parse(&metadata.configuration).on(uri)?;
@@ -183,19 +210,33 @@ impl WriteTarget {
             let physical_name = physical.field(index).name().clone();
             partition_columns.push(PartitionColumn { index, physical_name, data_type });
         }
-        let file_columns: Vec<usize> =
+        let mut file_columns: Vec<usize> =
             (0..schema.fields.len()).filter(|i| partition_columns.iter().all(|p| p.index != *i)).collect();
         // Whether a column may be null is the table's rule, enforced before writing; files allow null, as Spark's do,
         // so that a constraint can be dropped without rewriting them.
-        let file_schema = Arc::new(Schema::new(
-            file_columns.iter().map(|i| physical.field(*i).clone().with_nullable(true)).collect::<Vec<_>>(),
-        ));
-        let constraints = Constraints::compile(uri, &schema, &properties.constraints, table.0.row_checks.as_ref())?;
-        let keys = PrimaryKey::of(uri, metadata)?.map(|key| Arc::new(KeySink::new(key)));
+        let mut file_fields: Vec<Field> =
+            file_columns.iter().map(|i| physical.field(*i).clone().with_nullable(true)).collect();
+        let (arrow, constraints, keys) = match kind {
+            FileKind::Data => {
+                let checks = table.0.row_checks.as_ref();
+                let constraints = Constraints::compile(uri, &schema, &properties.constraints, checks)?;
+                let keys = PrimaryKey::of(uri, metadata)?.map(|key| Arc::new(KeySink::new(key)));
+                (arrow, constraints, keys)
+            }
+            FileKind::Changes => {
+                let change_type = Field::new(CHANGE_TYPE_COLUMN, ArrowType::Utf8, true);
+                file_columns.push(schema.fields.len());
+                file_fields.push(change_type.clone());
+                let mut fields: Vec<Field> = arrow.fields().iter().map(|field| field.as_ref().clone()).collect();
+                fields.push(change_type);
+                (Arc::new(Schema::new(fields)), Constraints::none(uri), None)
+            }
+        };
         Ok(WriteTarget {
+            kind,
             schema,
             arrow,
-            file_schema,
+            file_schema: Arc::new(Schema::new(file_fields)),
             file_columns,
             partition_columns,
             properties,
@@ -312,21 +353,23 @@ async fn stage_parallel(
     match failure {
         None => Ok(staged),
         Some(error) => {
-            discard(table, &staged.adds).await;
+            discard(table, staged.adds.iter().map(|add| add.path.as_str())).await;
             Err(error)
         }
     }
 }
 
-/// Deletes staged files that will not be committed. Best effort: vacuum collects what remains.
-pub(crate) async fn discard(table: &Table, adds: &[Add]) {
-    let paths: Vec<String> = adds.iter().filter_map(|add| path::DataPath::decode(&add.path).ok()).collect();
+/// Deletes staged files, by their paths as in the log, that will not be committed. Best effort: vacuum collects what
+/// remains.
+pub(crate) async fn discard(table: &Table, staged: impl Iterator<Item = &str>) {
+    let paths: Vec<String> = staged.filter_map(|path| path::DataPath::decode(path).ok()).collect();
     if !paths.is_empty() {
         let _ = table.0.data.delete_many(paths).await;
     }
 }
 
-struct Worker {
+/// Writes rows, batch by batch, into one open file a partition.
+pub(crate) struct Worker {
     table: Table,
     target: Arc<WriteTarget>,
     data_change: bool,
@@ -336,17 +379,18 @@ struct Worker {
 
 struct OpenFile {
     writer: DataFileWriter,
-    stats: StatsCollector,
+    /// None for a change file, which has no statistics.
+    stats: Option<StatsCollector>,
     relative: String,
     hashes: Vec<floe_index::KeyHash>,
 }
 
 impl Worker {
-    fn new(table: Table, target: Arc<WriteTarget>, data_change: bool) -> Self {
+    pub(crate) fn new(table: Table, target: Arc<WriteTarget>, data_change: bool) -> Self {
         Worker { table, target, data_change, open: HashMap::new(), staged: StagedRows::default() }
     }
 
-    async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+    pub(crate) async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
@@ -416,7 +460,9 @@ impl Worker {
             self.open.insert(values.clone(), file);
         }
         let file = self.open.get_mut(&values).expect("the file was opened just above");
-        file.stats.update(&batch).on(self.table.uri())?;
+        if let Some(stats) = &mut file.stats {
+            stats.update(&batch).on(self.table.uri())?;
+        }
         file.writer.write(&batch).await.on(self.table.uri())?;
         file.hashes.extend(hashes);
         let full = file.writer.in_progress_bytes() >= self.target.properties.target_file_size;
@@ -431,7 +477,11 @@ impl Worker {
     }
 
     fn start_file(&self, values: &[Option<String>]) -> Result<OpenFile> {
-        let name = format!("part-00000-{}-c000.zstd.parquet", self.table.0.env.uuid());
+        let id = self.table.0.env.uuid();
+        let name = match self.target.kind {
+            FileKind::Data => format!("part-00000-{id}-c000.zstd.parquet"),
+            FileKind::Changes => format!("cdc-00000-{id}.c000.zstd.parquet"),
+        };
         let columns: Vec<(String, Option<&str>)> = self
             .target
             .partition_columns
@@ -443,6 +493,10 @@ impl Worker {
             true => name,
             false => format!("{}/{name}", path::partition_directory(&columns)),
         };
+        let relative = match self.target.kind {
+            FileKind::Data => relative,
+            FileKind::Changes => format!("{CHANGE_FOLDER}/{relative}"),
+        };
         let mut settings = WriterSettings::default();
         if self.target.keys.is_some() {
             settings.page_rows = KEYED_PAGE_ROWS;
@@ -451,16 +505,25 @@ impl Worker {
         let writer = writer.on(self.table.uri())?;
         let partitions: Vec<String> =
             self.target.partition_columns.iter().map(|c| self.target.schema.fields[c.index].name.clone()).collect();
-        let stats = StatsCollector::new(&self.target.schema, &partitions, self.target.mode, &self.target.properties)
-            .on(self.table.uri())?;
+        let target = &self.target;
+        let stats = match target.kind {
+            FileKind::Data => Some(
+                StatsCollector::new(&target.schema, &partitions, target.mode, &target.properties)
+                    .on(self.table.uri())?,
+            ),
+            FileKind::Changes => None,
+        };
         Ok(OpenFile { writer, stats, relative, hashes: Vec::new() })
     }
 
     async fn finish_file(&mut self, values: &Vec<Option<String>>) -> Result<()> {
         let Some(file) = self.open.remove(values) else { return Ok(()) };
         let written = file.writer.finish().await.on(self.table.uri())?;
-        let stats = file.stats.finish();
-        debug_assert_eq!(stats.num_records, written.rows, "every row written was counted");
+        let stats = file.stats.map(StatsCollector::finish);
+        debug_assert!(
+            stats.as_ref().is_none_or(|stats| stats.num_records == written.rows),
+            "every row written was counted"
+        );
         let partition_values = self
             .target
             .partition_columns
@@ -477,7 +540,7 @@ impl Worker {
             size: i64::try_from(written.size).unwrap_or(i64::MAX),
             modification_time: self.table.0.env.now().0,
             data_change: self.data_change,
-            stats: Some(stats.json),
+            stats: stats.map(|stats| stats.json),
             ..Add::default()
         });
         match &self.target.keys {
@@ -494,7 +557,8 @@ impl Worker {
         }
     }
 
-    async fn finish_or_abandon(mut self) -> Result<StagedRows> {
+    /// Completes the open files; if that fails, as [`Worker::abandon`].
+    pub(crate) async fn finish_or_abandon(mut self) -> Result<StagedRows> {
         let mut keys: Vec<Vec<Option<String>>> = self.open.keys().cloned().collect();
         keys.sort();
         for values in keys {
@@ -507,11 +571,11 @@ impl Worker {
     }
 
     /// Gives up: open uploads are aborted, finished files deleted.
-    async fn abandon(self) {
+    pub(crate) async fn abandon(self) {
         for (_, file) in self.open {
             file.writer.abort().await;
         }
-        discard(&self.table, &self.staged.adds).await;
+        discard(&self.table, self.staged.adds.iter().map(|add| add.path.as_str())).await;
     }
 }
 

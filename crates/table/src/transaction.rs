@@ -9,11 +9,12 @@ use floe_storage::deletion_vectors;
 use floe_table_format::conflict::{Redo, Rule, Why, Winner};
 use floe_table_format::path::DataPath;
 use floe_table_format::{
-    Action, Add, ChangeSet, DomainMetadata, FileView, IsolationLevel, KeyRead, Metadata, Operation, Predicate,
+    Action, Add, Cdc, ChangeSet, DomainMetadata, FileView, IsolationLevel, KeyRead, Metadata, Operation, Predicate,
     Protocol, ReadSet, Remove, RowSet, TableState, Txn, Version, feature, stats,
 };
 use futures::TryStreamExt;
 
+use crate::change_feed::{Pairs, RowChanges, Taken};
 use crate::conform::conform;
 use crate::error::{OnTable, Result, TableError};
 use crate::guard::{KeyGuard, OnDuplicate, Settled, Unsettled};
@@ -42,6 +43,10 @@ pub struct Transaction {
     guard: Option<KeyGuard>,
     /// Whether the change depends on rows it read, so that a key that came meanwhile asks for reading again.
     depends_on_rows: bool,
+    /// Whether each row staged replaces a row taken out.
+    only_updates: bool,
+    /// Change files written for the version tried last.
+    change_files: Vec<Cdc>,
 }
 
 impl std::fmt::Debug for Transaction {
@@ -97,6 +102,8 @@ impl Transaction {
             target: None,
             guard: None,
             depends_on_rows: false,
+            only_updates: false,
+            change_files: Vec::new(),
         }
     }
 
@@ -127,6 +134,10 @@ impl Transaction {
 
     pub(crate) fn read_set(&self) -> &ReadSet {
         &self.read
+    }
+
+    pub(crate) fn change(&self) -> &ChangeSet {
+        &self.change
     }
 
     pub(crate) fn change_mut(&mut self) -> &mut ChangeSet {
@@ -263,6 +274,12 @@ impl Transaction {
         self.depends_on_rows = true;
     }
 
+    /// Says that each row staged replaces one of the rows taken out: a change feed has them as the two images of an update.
+    /// In a table with a primary key the keys tell.
+    pub fn only_updates(&mut self) {
+        self.only_updates = true;
+    }
+
     /// Looks up the rows of these keys (a batch of the primary key's columns) in the version the change was begun on, and
     /// relies on them: if other rows of these keys are there by the commit, it conflicts.
     ///
@@ -336,8 +353,9 @@ impl Transaction {
     }
 
     /// Deletes the files this change staged. For a change that will not be committed.
-    pub async fn roll_back(self) {
-        discard(&self.table, &self.change.adds).await;
+    pub async fn roll_back(mut self) {
+        self.discard_change_files().await;
+        discard(&self.table, self.change.adds.iter().map(|add| add.path.as_str())).await;
         let runs = self.guard.iter().flat_map(|guard| guard.sink().hand_over().runs);
         let runs: Vec<String> = runs.filter_map(|run| run.path().map(str::to_owned)).collect();
         if !runs.is_empty() {
@@ -354,7 +372,7 @@ impl Transaction {
     pub(crate) async fn prepare(&mut self, base: Option<&Arc<TableState>>) -> Result<Preparation> {
         let settled = match self.settle_keys(base).await? {
             Ok(settled) => settled,
-            Err(why) => return Ok(Preparation::Stale(why)),
+            Err(kept_back) => return Ok(kept_back),
         };
         let uri = self.table.uri().to_owned();
         let mut change = self.change.clone();
@@ -362,6 +380,8 @@ impl Transaction {
         let mut rows_added = self.rows_staged;
         let now = self.table.0.env.now().0;
         let mut vectors: Vec<(Add, RowSet)> = Vec::new();
+        let mut taken: Vec<(String, Taken)> = Vec::new();
+        change.whole_files = true;
         if let Some(base) = base {
             let with_vectors = deletion_vectors_allowed(base, change.metadata.as_ref());
             let mut deleted: BTreeMap<String, RowSet> = self.deleted.clone();
@@ -387,6 +407,9 @@ impl Transaction {
                 }
                 let all = gone.union(&rows);
                 rows_removed += all.len() - gone.len();
+                // Of a file that goes as a whole, the rows are gone by that; unless they have new images.
+                change.whole_files &= all.len() == total && self.change.adds.is_empty();
+                taken.push((path, Taken::Rows(rows.difference(&gone))));
                 change.removes.push(remove_of(&view, now, true));
                 if all.len() == total {
                     continue;
@@ -407,8 +430,8 @@ impl Transaction {
                     change.adds.extend(stage(&self.table, target, kept, true).await?.adds);
                 }
             }
-            for (path, rows) in settled.left_out {
-                let Some(at) = change.adds.iter().position(|add| add.path == path) else { continue };
+            for (path, rows) in &settled.left_out {
+                let Some(at) = change.adds.iter().position(|add| add.path == *path) else { continue };
                 let mut add = change.adds.remove(at);
                 rows_added = rows_added.saturating_sub(rows.len());
                 let total = add.stats.as_deref().and_then(stats::parse_num_records).unwrap_or(u64::MAX);
@@ -417,13 +440,23 @@ impl Transaction {
                 }
                 if with_vectors {
                     add.stats = add.stats.map(|json| stats::widen(&json, total));
-                    vectors.push((add, rows));
+                    vectors.push((add, rows.clone()));
                 } else {
-                    let kept = staged_file_rows(&self.table, base, &add, RowFilter::Without(&rows)).await?;
+                    let kept = staged_file_rows(&self.table, base, &add, RowFilter::Without(rows)).await?;
                     let target = Arc::new(WriteTarget::new(&self.table, &base.metadata)?);
                     change.adds.extend(stage(&self.table, target, kept, true).await?.adds);
                 }
             }
+        }
+        self.discard_change_files().await;
+        if let Some(base) = base
+            && !change.whole_files
+            && change.metadata.is_none()
+            && base.has_change_feed()
+        {
+            let whole = self.change.removes.iter().map(|remove| (remove.path.clone(), Taken::AllLive));
+            taken.extend(whole);
+            change.cdc = self.write_change_files(base, &taken, &settled.left_out).await?;
         }
         if !vectors.is_empty() {
             let sets: Vec<RowSet> = vectors.iter().map(|(_, rows)| rows.clone()).collect();
@@ -439,8 +472,35 @@ impl Transaction {
         Ok(Preparation::Ready(Box::new(prepared.with_metrics())))
     }
 
-    /// Finds the rows of the change's keys in `base`, and says what becomes of them.
-    async fn settle_keys(&mut self, base: Option<&Arc<TableState>>) -> Result<std::result::Result<Settled, Why>> {
+    /// Writes which rows change how; nothing where that is not known, which the commit refuses.
+    async fn write_change_files(
+        &mut self,
+        base: &Arc<TableState>,
+        taken: &[(String, Taken)],
+        left_out: &BTreeMap<String, RowSet>,
+    ) -> Result<Vec<Cdc>> {
+        let pairs = match &self.guard {
+            _ if self.change.adds.is_empty() => Pairs::None,
+            _ if self.only_updates => Pairs::All,
+            Some(guard) => Pairs::ByKey(guard),
+            None => return Ok(Vec::new()),
+        };
+        let changes = RowChanges { table: &self.table, base, taken, written: &self.change.adds, left_out, pairs };
+        self.change_files = changes.write().await?;
+        Ok(self.change_files.clone())
+    }
+
+    /// Deletes change files that were written for a version that was not to be.
+    async fn discard_change_files(&mut self) {
+        let files = std::mem::take(&mut self.change_files);
+        discard(&self.table, files.iter().map(|file| file.path.as_str())).await;
+    }
+
+    /// Finds the rows of the change's keys in `base`, and says what becomes of them, or why the change cannot be made there.
+    async fn settle_keys(
+        &mut self,
+        base: Option<&Arc<TableState>>,
+    ) -> Result<std::result::Result<Settled, Preparation>> {
         let Some(mut guard) = self.guard.take() else { return Ok(Ok(Settled::default())) };
         let removed: std::collections::HashSet<&str> = self.change.removes.iter().map(|r| r.path.as_str()).collect();
         let searched = guard.search(&self.table, base, &removed).await;
@@ -469,8 +529,12 @@ impl Transaction {
         };
         let key = guard.sink().key.clone();
         self.guard = Some(guard);
+        self.register_keys(base);
         let conflict = |file: String| match base {
-            Some(base) => Ok(Err(Why { version: base.version, file: Some(file), rule: Rule::ConcurrentAppend })),
+            Some(base) => {
+                let why = Why { version: base.version, file: Some(file), rule: Rule::ConcurrentAppend };
+                Ok(Err(Preparation::Stale(why)))
+            }
             None => Err(self.table.refuse("settle keys", "the table has no version yet")),
         };
         match unsettled {
@@ -480,7 +544,8 @@ impl Transaction {
             }
             Unsettled::Duplicate { file, row, in_table } => {
                 let described = self.describe_key(base, &key, &file, row).await;
-                Err(TableError::DuplicateKey { table: self.table.uri().into(), key: described, in_table })
+                let error = TableError::DuplicateKey { table: self.table.uri().into(), key: described, in_table };
+                Ok(Err(Preparation::Refused(error)))
             }
         }
     }
@@ -683,6 +748,8 @@ pub(crate) enum Preparation {
     Ready(Box<Prepared>),
     /// Rows it was computed from are others there.
     Stale(Why),
+    /// A key of it is taken there.
+    Refused(TableError),
 }
 
 /// A change in its final form for one base.

@@ -336,7 +336,6 @@ fn same_columns(one: &RecordBatch, other: &RecordBatch) -> bool {
 #[derive(Default)]
 struct Counts {
     rows: u64,
-    staged: u64,
     deleted_keys: u64,
 }
 
@@ -635,7 +634,6 @@ impl Upsert {
     async fn stage(&mut self, chunk: Chunk) -> Result<()> {
         let Chunk { rows, hashes, deletes, .. } = chunk;
         let Some(deletes) = deletes.filter(|marks| marks.iter().any(|mark| mark == Some(true))) else {
-            self.counts.staged += rows.num_rows() as u64;
             return self.stage_rows(rows).await;
         };
         let is_deleted = |row: &u32| is_marked(&deletes, *row);
@@ -643,7 +641,6 @@ impl Upsert {
         let gone_rows = take_record_batch(&rows, &UInt32Array::from(gone.clone()))?;
         let bounds = KeyBounds::of(&self.rules.key.arrays(&gone_rows));
         self.delete(gone.iter().map(|row| hashes[*row as usize]).collect(), bounds)?;
-        self.counts.staged += kept.len() as u64;
         self.stage_rows(take_record_batch(&rows, &UInt32Array::from(kept))?).await
     }
 
@@ -671,13 +668,8 @@ impl Upsert {
 
     /// Commits; a conflict comes back as the error it is.
     async fn commit(self) -> Result<Result<UpsertReport, TableError>> {
-        if self.counts.staged == 0 && self.counts.deleted_keys == 0 && !self.transaction.records_progress() {
-            let report = UpsertReport {
-                rows_ignored: self.counts.rows,
-                lookup: self.transaction.lookup_report(),
-                ..UpsertReport::default()
-            };
-            return Ok(Ok(report));
+        if self.counts.rows == 0 && !self.transaction.records_progress() {
+            return Ok(Ok(UpsertReport::default()));
         }
         let table = self.transaction.table().clone();
         match commit_if_changed(self.transaction).await? {

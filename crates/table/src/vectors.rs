@@ -1,9 +1,8 @@
 //! Deletion vectors that were seen or written: what one marks never changes, so it is fetched once.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use floe_storage::{DataStore, deletion_vectors};
+use floe_storage::{DataStore, Kept, deletion_vectors};
 use floe_table_format::deletion_vector::unique_id;
 use floe_table_format::{DeletionVectorDescriptor, RowSet};
 
@@ -11,15 +10,15 @@ use floe_table_format::{DeletionVectorDescriptor, RowSet};
 const ROWS_MAX: u64 = 16 << 20;
 
 /// Deletion vectors of a table by what identifies them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct VectorCache {
-    kept: Mutex<Kept>,
+    kept: Kept<String, Arc<RowSet>>,
 }
 
-#[derive(Debug, Default)]
-struct Kept {
-    vectors: HashMap<String, Arc<RowSet>>,
-    rows: u64,
+impl Default for VectorCache {
+    fn default() -> Self {
+        VectorCache { kept: Kept::new(ROWS_MAX) }
+    }
 }
 
 impl VectorCache {
@@ -32,9 +31,7 @@ impl VectorCache {
         store: &DataStore,
         descriptor: &DeletionVectorDescriptor,
     ) -> floe_storage::Result<Arc<RowSet>> {
-        let id = unique_id(descriptor);
-        let known = self.kept.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).vectors.get(&id).cloned();
-        if let Some(rows) = known {
+        if let Some(rows) = self.kept.get(&unique_id(descriptor)) {
             return Ok(rows);
         }
         let rows = Arc::new(deletion_vectors::load(store, descriptor).await?);
@@ -44,11 +41,7 @@ impl VectorCache {
 
     /// Keeps a vector for later.
     pub(crate) fn keep(&self, descriptor: &DeletionVectorDescriptor, rows: Arc<RowSet>) {
-        let mut kept = self.kept.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if kept.rows + rows.len() > ROWS_MAX {
-            *kept = Kept::default();
-        }
-        kept.rows += rows.len();
-        kept.vectors.insert(unique_id(descriptor), rows);
+        let weight = rows.len();
+        self.kept.insert(unique_id(descriptor), rows, weight);
     }
 }

@@ -10,7 +10,7 @@ use datafusion::common::{Column, DFSchemaRef, TableReference};
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::dml::{MergeIntoAction, MergeIntoClause, MergeIntoClauseKind};
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, TryCast};
 use floe_table::{BatchStream, Snapshot, Table, TableError};
 use floe_table_format::MergeMode;
 use futures::{StreamExt, TryStreamExt};
@@ -63,9 +63,12 @@ pub(super) fn of(
             Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) if is_key(right) => Some(left.as_ref()),
             _ => None,
         })?;
-        // A value that a key's type cannot hold equals no key, but may become one when it is cast.
+        // A value that the key's type cannot hold equals no key, but may become one when it is cast; not so integers, see
+        // `keys_of`.
         let inner = without_widening_of_any(value);
-        let holds = inner.get_type(source.schema()).is_ok_and(|found| widens(&found, field.data_type()));
+        let holds = inner.get_type(source.schema()).is_ok_and(|found| {
+            widens(&found, field.data_type()) || widens(field.data_type(), &found) && found.is_integer()
+        });
         if value.column_refs().into_iter().any(is_of_target)
             || contains_subquery(value)
             || value.is_volatile()
@@ -188,7 +191,11 @@ impl ByKey {
     pub(super) fn keys_of(&self, state: &dyn Session, source: &Held) -> Result<RecordBatch> {
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.values.len());
         for (value, field) in self.values.iter().zip(&self.fields) {
-            let value = value.clone().cast_to(field.data_type(), &source.schema)?;
+            let value = match widens(&value.get_type(&source.schema)?, field.data_type()) {
+                true => value.clone().cast_to(field.data_type(), &source.schema)?,
+                // What does not fit becomes null, which is no key.
+                false => Expr::TryCast(TryCast::new(Box::new(value.clone()), field.data_type().clone())),
+            };
             let value = state.create_physical_expr(value, &source.schema)?;
             columns.push(value.evaluate(&source.rows)?.into_array(source.rows.num_rows())?);
         }

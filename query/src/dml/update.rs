@@ -77,6 +77,7 @@ pub async fn update(
     }
     let rows_updated = touched.rows();
     touched.delete_from(&mut transaction, snapshot.state());
+    transaction.only_updates();
     commit(table, transaction, DmlReport { rows_updated, ..DmlReport::default() }).await
 }
 

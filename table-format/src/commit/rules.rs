@@ -213,10 +213,10 @@ fn num_records(add: &Add) -> Option<u64> {
     stats::parse_num_records(add.stats.as_deref()?)
 }
 
-/// Protocol section "Writer Requirements for AddCDCFile": rows that are only added or only removed need no change file.
+/// Protocol section "Writer Requirements for AddCDCFile": files that come or go as a whole need no change file.
 fn check_change_data(change: &ChangeSet, target: &Target<'_>) -> Result<()> {
     let feeds = target.properties.enable_change_data_feed && has_feature(target.protocol, &Feature::ChangeDataFeed);
-    if !feeds || !change.cdc.is_empty() || !change.changes_data() {
+    if !feeds || change.whole_files || !change.cdc.is_empty() || !change.changes_data() {
         return Ok(());
     }
     if change.adds.is_empty() || change.removes.is_empty() {

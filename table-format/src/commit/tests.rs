@@ -163,7 +163,8 @@ fn a_change_data_feed_is_not_left_incomplete() {
     let update = change(vec![file("n", 1, 0, 9)], vec![removal(&a(), true)]);
     assert!(matches!(on(&base, &update), Err(FormatError::UnsupportedFeature { .. })));
     let cdc = vec![Cdc { path: "_change_data/c".into(), size: 1, ..Cdc::default() }];
-    on(&base, &ChangeSet { cdc, ..update }).expect("change files are there");
+    on(&base, &ChangeSet { cdc, ..update.clone() }).expect("change files are there");
+    on(&base, &ChangeSet { whole_files: true, ..update }).expect("readers see it by the files");
 }
 
 #[test]

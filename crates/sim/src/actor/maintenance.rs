@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use floe_storage::StorageError;
+use floe_storage::{PutOutcome, StorageError};
 use floe_table::{OptimizeOptions, Table, TableError, VacuumOptions};
-use floe_table_format::{DataType, PrimitiveType, StructField, VersionSpec};
+use floe_table_format::commit::{Stamp, assemble};
+use floe_table_format::feature::{self, Feature};
+use floe_table_format::{
+    ChangeSet, DataType, DomainMetadata, Operation, PrimitiveType, ReadSet, StructField, VersionSpec,
+};
 
-use super::{Actor, FILE_RETENTION_MS};
+use super::{Actor, COUNTER, FILE_RETENTION_MS};
 use crate::rng::SimRng;
 
 /// Compacts until the world closes.
@@ -126,20 +130,27 @@ async fn damage(table: &Table, rng: &mut SimRng) -> Result<&'static str, TableEr
     Ok("index damaged")
 }
 
-/// Changes properties and columns, and goes back to earlier versions, until the world closes.
+/// Changes properties, columns, features and a domain, and goes back to earlier versions, until the world closes.
 pub(crate) async fn steward(actor: Actor) {
     let mut rng = actor.rng("stewardship");
     let Some(mut table) = actor.open().await else { return };
     while !actor.closing() {
         actor.rest(3_000).await;
         actor.rest_between_ops().await;
-        let done = match rng.below(5) {
+        let done = match rng.below(9) {
             0 | 1 => go_back(&actor, &table, rng.next_u64()).await,
             2 => {
                 let properties = BTreeMap::from([("sim.note".to_owned(), rng.below(1000).to_string())]);
                 table.set_properties(properties).await.map(|_| "properties set")
             }
             3 => table.unset_properties(vec!["sim.note".to_owned()], true).await.map(|_| "properties unset"),
+            4 => {
+                let feature = format!("delta.feature.{}", rng.pick(&FEATURES).name());
+                let properties = BTreeMap::from([(feature, "supported".to_owned())]);
+                table.set_properties(properties).await.map(|_| "feature asked for")
+            }
+            5 => upgrade_like_another_engine(&table, rng.pick(&FEATURES)).await,
+            6 => count(&table).await,
             _ => {
                 let name = format!("extra_{}", rng.below(1_000_000));
                 let field = StructField::new(name, DataType::Primitive(PrimitiveType::String), true);
@@ -151,6 +162,46 @@ pub(crate) async fn steward(actor: Actor) {
             table = reopened;
         }
     }
+}
+
+/// Features that ask nothing of files and rows.
+const FEATURES: [Feature; 5] = [
+    Feature::VacuumProtocolCheck,
+    Feature::TimestampNtz,
+    Feature::CheckConstraints,
+    Feature::AllowColumnDefaults,
+    Feature::ChangeDataFeed,
+];
+
+/// Commits a protocol with one more feature, and nothing else: as engines do that keep no property of it.
+async fn upgrade_like_another_engine(table: &Table, feature: &Feature) -> Result<&'static str, TableError> {
+    let on_table = |source| TableError::Storage { table: table.uri().into(), source: Box::new(source) };
+    let in_format = |source| TableError::Format { table: table.uri().into(), source };
+    let snapshot = table.snapshot().await?;
+    let state = snapshot.state();
+    let protocol = feature::enable(&state.protocol, std::slice::from_ref(feature));
+    if protocol == state.protocol {
+        return Ok("nothing to upgrade");
+    }
+    let change = ChangeSet { protocol: Some(protocol), ..ChangeSet::new(Operation::new("UPGRADE PROTOCOL")) };
+    let read = ReadSet { version: Some(state.version), ..ReadSet::default() };
+    let stamp = Stamp { token: table.env().uuid().to_string(), now: table.env().now() };
+    let commit = assemble(&change, &read, Some(state), stamp).map_err(in_format)?;
+    let put = table.log_store().put_if_absent(commit.version, commit.bytes.into()).await.map_err(on_table)?;
+    Ok(if put == PutOutcome::Written { "protocol upgraded" } else { "protocol upgraded too late" })
+}
+
+/// Counts one on, in a domain of the table.
+async fn count(table: &Table) -> Result<&'static str, TableError> {
+    let snapshot = table.snapshot().await?;
+    let counted = snapshot.state().domains.get(COUNTER).and_then(|domain| domain.configuration.parse::<u64>().ok());
+    let mut transaction = table.begin_at(&snapshot, Operation::new(COUNTER))?;
+    transaction.set_domain(DomainMetadata {
+        domain: COUNTER.to_owned(),
+        configuration: (counted.unwrap_or(0) + 1).to_string(),
+        removed: false,
+    });
+    transaction.commit().await?.committed().map(|_| "counted")
 }
 
 /// Restores one of the newest versions, and only one that is young: vacuum may take the files of older ones at any time.

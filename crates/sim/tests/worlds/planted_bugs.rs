@@ -63,6 +63,9 @@ bugs! {
     keys_not_sought_in_what_winners_added_are_found WinnersAddsHidden
     removes_of_winners_that_do_not_count_are_found WinnersRemovesHidden
     progress_of_winners_that_does_not_count_is_found WinnersProgressHidden
+    a_protocol_of_winners_that_does_not_count_is_found WinnersProtocolHidden
+    metadata_of_winners_that_does_not_count_is_found WinnersMetadataHidden
+    domains_of_winners_that_do_not_count_are_found WinnersDomainsHidden
     an_index_that_forgets_a_row_is_found IndexForgetsRow
     an_index_that_names_another_row_is_found IndexNamesOtherRow
 }

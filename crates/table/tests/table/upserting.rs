@@ -153,6 +153,8 @@ enum Op {
     /// Flips a byte of, cuts, or removes an index file.
     Damage(u8, prop::sample::Index),
     Reopen,
+    /// Goes on with the handle that was used before the last turn, which has not seen what came since.
+    Turn,
     RestoreFirst,
 }
 
@@ -175,11 +177,12 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::DropIndex),
         3 => (0u8..3, any::<prop::sample::Index>()).prop_map(|(how, at)| Op::Damage(how, at)),
         1 => Just(Op::Reopen),
+        3 => Just(Op::Turn),
         1 => Just(Op::RestoreFirst),
     ]
 }
 
-async fn carry_out(world: &mut World, mode: Mode, op: &Op, model: &mut BTreeMap<i64, Values>) {
+async fn carry_out(world: &mut World, resting: &mut Table, mode: Mode, op: &Op, model: &mut BTreeMap<i64, Values>) {
     let table = world.table.clone();
     match op {
         Op::Upsert(new, with_b) => {
@@ -263,6 +266,7 @@ async fn carry_out(world: &mut World, mode: Mode, op: &Op, model: &mut BTreeMap<
             table.data_store().put(&file.path, Bytes::from(bytes)).await.expect("written");
         }
         Op::Reopen => world.table = world.other_handle().await,
+        Op::Turn => std::mem::swap(&mut world.table, resting),
         Op::RestoreFirst => {
             let version = floe_table_format::Version::new(1).expect("small");
             if table.snapshot().await.expect("loaded").version() > version {
@@ -282,8 +286,9 @@ fn check_history(mode: Mode, ops: &[Op]) {
         let first = row(3, 1, "first", "row");
         world.table.append(vec![batch(std::slice::from_ref(&first))]).await.expect("appended");
         model.insert(first.0, first.1);
+        let mut resting = world.other_handle().await;
         for (number, op) in ops.iter().enumerate() {
-            carry_out(&mut world, mode, op, &mut model).await;
+            carry_out(&mut world, &mut resting, mode, op, &mut model).await;
             assert_eq!(rows_now(&world).await, printed(&model), "after operation {number}: {op:?}");
         }
         // A look-up finds each row, whatever has become of the index.
@@ -405,6 +410,41 @@ async fn two_writers_of_one_new_key_leave_one_row() {
     let error = third.append(vec![batch(&[row(7, 4, "third", "b")])]).await.expect_err("the key is taken by now");
     assert!(matches!(error, TableError::DuplicateKey { .. }), "{error}");
     assert_eq!(rows_now(&world).await, ["0|1|a|b", "7|3|other|b"]);
+}
+
+async fn files_there(world: &World) -> usize {
+    world.table.data_store().list_all().try_collect::<Vec<_>>().await.expect("listed").len()
+}
+
+/// A handle that has not seen the newest version must not say of it that there is nothing to do, or that a key is taken.
+#[tokio::test]
+async fn what_comes_to_nothing_is_held_against_the_newest_version() {
+    let world = World::new(keyed()).await;
+    world.table.append(vec![batch(&[row(1, 1, "a", "b")])]).await.expect("appended");
+    let [one, other, third] = [world.other_handle().await, world.other_handle().await, world.other_handle().await];
+    world.table.upsert(vec![batch(&[row(6, 1, "a", "b")])]).await.expect("upserted");
+    let key = |id: i64| vec![Batch::new().long("id", [id]).build()];
+    assert_eq!(one.delete_keys(key(6)).await.expect("deleted").rows_deleted, 1, "a row that came meanwhile");
+    world.table.delete_keys(key(1)).await.expect("deleted");
+    other.append(vec![batch(&[row(1, 2, "c", "d")])]).await.expect("the key is free by now");
+    let files = files_there(&world).await;
+    let error = third.append(vec![batch(&[row(1, 3, "e", "f")])]).await.expect_err("and taken again");
+    assert_eq!(files_there(&world).await, files, "nothing is left behind");
+    assert!(matches!(error, TableError::DuplicateKey { in_table: false, .. }), "{error}");
+    assert_eq!(rows_now(&world).await, ["1|2|c|d"]);
+}
+
+#[tokio::test]
+async fn rows_that_would_lose_against_a_row_deleted_meanwhile_are_taken() {
+    for (property, value) in [("floe.orderingFields", "ts"), ("floe.mergeMode", "firstRow")] {
+        let world = World::new(keyed().with_property(property, value)).await;
+        world.table.append(vec![batch(&[row(1, 9, "a", "b")])]).await.expect("appended");
+        let other = world.other_handle().await;
+        world.table.delete_keys(vec![Batch::new().long("id", [1]).build()]).await.expect("deleted");
+        let report = other.upsert(vec![batch(&[row(1, 5, "c", "d")])]).await.expect("upserted");
+        assert_eq!(counts(&report), (1, 0, 0, 0), "{property}");
+        assert_eq!(rows_now(&world).await, ["1|5|c|d"], "{property}");
+    }
 }
 
 #[tokio::test]

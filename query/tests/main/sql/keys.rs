@@ -101,6 +101,21 @@ async fn on_conflict_updates_or_does_nothing() {
 }
 
 #[tokio::test]
+async fn a_merge_by_a_narrow_key_takes_wide_values_that_fit() {
+    let world = World::new().await;
+    world.run("CREATE TABLE t (id INT PRIMARY KEY, v STRING); INSERT INTO t VALUES (1, 'a'), (2, 'b')").await;
+    let source =
+        "USING (VALUES (1, 'x'), (4294967298, 'far'), (CAST(NULL AS BIGINT), 'none')) AS s(id, v) ON t.id = s.id";
+    let plan =
+        rows_of(&world.session, &format!("EXPLAIN MERGE INTO t {source} WHEN MATCHED THEN UPDATE SET v = s.v")).await;
+    assert!(plan.join("\n").contains("look-up"), "{plan:?}");
+    world.run(&format!("MERGE INTO t {source} WHEN MATCHED THEN UPDATE SET v = s.v")).await;
+    world.check("SELECT * FROM t", &["1|x", "2|b"]).await;
+    world.run("MERGE INTO t USING (VALUES (2, 'y'), (3, 'z')) AS s(id, v) ON t.id = s.id WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *").await;
+    world.check("SELECT * FROM t", &["1|x", "2|y", "3|z"]).await;
+}
+
+#[tokio::test]
 async fn merges_by_key_give_what_other_merges_give() {
     let clauses = [
         "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *",

@@ -3,6 +3,7 @@
 mod catalog;
 mod changes;
 mod errors;
+mod feed;
 mod functions;
 mod keys;
 mod maintenance;
