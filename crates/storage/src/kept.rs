@@ -95,7 +95,8 @@ mod tests {
         for n in 0..1000u64 {
             kept.insert(n, n, 1);
             assert_eq!(kept.get(&0), Some(0), "used every time");
-            let held = kept.generations().young.len() + kept.generations().old.len();
+            let generations = kept.generations();
+            let held = generations.young.len() + generations.old.len();
             assert!(held <= 20, "{held} values");
         }
         assert_eq!(kept.get(&999), Some(999));
