@@ -6,7 +6,7 @@
 //! cargo run --release -p floe-benches -- dml        # DELETE and MERGE of 0.1% of lineitem, beside deltalake
 //! cargo run --release -p floe-benches -- upsert      # upserts, look-ups, deletes on 10M rows, beside Sail and deltalake
 //! cargo run --release -p floe-benches -- upsert-100m # an upsert of 0.1% of 100M rows, beside Sail and deltalake
-//! cargo run --release -p floe-benches -- requests   # requests to the store of an append and of a refresh
+//! cargo run --release -p floe-benches -- requests [URI] # requests to the store, one operation at a time; in memory by default
 //! ```
 //!
 //! Every side of every round is a process of its own, so that CPU time and peak memory are its alone; rounds
@@ -30,6 +30,7 @@ fn main() -> Result<(), BoxError> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.split_first() {
         Some((&"side", rest)) => run_side(rest),
+        Some((&"requests", rest)) => measure::block_on(requests::run(rest.first().copied())),
         Some((verb, rest)) => {
             let settings = Settings::parse(rest)?;
             match *verb {
@@ -38,7 +39,6 @@ fn main() -> Result<(), BoxError> {
                 "dml" => dml::run(&settings),
                 "upsert" => upsert::run(&settings),
                 "upsert-100m" => upsert::run_100m(&settings),
-                "requests" => measure::block_on(requests::run()),
                 other => Err(format!("no workload {other}: load, queries, dml, upsert, upsert-100m, requests").into()),
             }
         }

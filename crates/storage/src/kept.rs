@@ -56,10 +56,12 @@ impl<K: Eq + Hash, V: Clone> Kept<K, V> {
         Some(value)
     }
 
-    /// Keeps a value. One that weighs more than half of what may be kept is not.
+    /// Keeps a value. One that weighs more than half of what may be kept is kept alone.
     pub fn insert(&self, key: K, value: V, weight: u64) {
-        if weight <= self.weight_max / 2 {
-            self.generations().add(key, value, weight, self.weight_max);
+        let mut generations = self.generations();
+        generations.add(key, value, weight, self.weight_max);
+        if weight > self.weight_max / 2 {
+            generations.old.clear();
         }
     }
 
@@ -106,10 +108,11 @@ mod tests {
     }
 
     #[test]
-    fn a_value_put_again_weighs_once_and_one_too_heavy_is_not_kept() {
+    fn a_value_put_again_weighs_once_and_one_too_heavy_is_kept_alone() {
         let kept = Kept::new(10);
-        kept.insert("heavy", 1, 6);
-        assert_eq!(kept.get("heavy"), None);
+        kept.insert("light", 1, 1);
+        kept.insert("heavy", 2, 60);
+        assert_eq!((kept.get("heavy"), kept.get("light")), (Some(2), None));
         for round in 0..100 {
             kept.insert("a", round, 3);
         }

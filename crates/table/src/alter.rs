@@ -252,6 +252,7 @@ impl Table {
         refuse_changed_column_mapping(self, &state.metadata, &metadata)?;
         crate::key::check_roles(self.uri(), &metadata)?;
         let schema = StructType::parse(&metadata.schema_string).on(self.uri())?;
+        crate::change_feed::check_columns(self, &metadata, &schema)?;
         let required = feature::required_for(&metadata, &schema).on(self.uri())?;
         let protocol = feature::enable(&state.protocol, &required);
         if protocol != state.protocol {

@@ -2,28 +2,28 @@
 //!
 //! Where files come or go as a whole, readers see the changed rows by the files. Every other change of a table with a change
 //! feed writes its rows down: old ones are fetched by their addresses, new ones come from the files just staged, and the
-//! rest of the table is not read. Rows of one primary key are the two images of an update; so are all rows of a change that
-//! says that each of its rows replaces one.
+//! rest of the table is not read. In a table with a primary key, rows of one key are the two images of an update, whatever the
+//! statement was called; elsewhere all rows of a change that says that each of its rows replaces one. Of a key that another
+//! engine has doubled, every old row is an image.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType as ArrowType, Field, Schema};
 use floe_index::{KeyHash, KeySet};
-use floe_table_format::{Add, Cdc, RowSet, TableState};
+use floe_table_format::{Add, Cdc, Metadata, RowSet, StructType, TableProperties, TableState};
 use futures::TryStreamExt;
 
-use crate::error::Result;
+use crate::error::{OnTable, Result};
 use crate::guard::KeyGuard;
-use crate::rows::BatchStream;
 use crate::scan::{RowFilter, file_rows, staged_file_rows};
-use crate::stage::{CHANGE_TYPE_COLUMN, Worker, WriteTarget};
+use crate::stage::{CHANGE_TYPE_COLUMN, Worker, WriteTarget, batch_bytes};
 use crate::table::Table;
 
-/// Old rows whose keys are looked for among the new ones at a time.
-const ROWS_A_LOOK_UP: usize = 256 << 10;
+/// Old rows whose keys are looked for among the new ones at a time, at most, and the bytes of them that are held for it.
+const HELD_ROWS_MAX: usize = 256 << 10;
+const HELD_BYTES_MAX: usize = 32 << 20;
 
 /// Which rows taken out and which rows written are images of one row.
 pub(crate) enum Pairs<'a> {
@@ -82,14 +82,28 @@ impl RowChanges<'_> {
 
     async fn write_images(&self, worker: &mut Worker) -> Result<()> {
         let mut updated: HashSet<KeyHash> = HashSet::new();
+        let mut held = Held::default();
         for (path, taken) in self.taken {
             let Some(view) = self.base.files.find(path) else { continue };
             let filter = match taken {
                 Taken::AllLive => RowFilter::Live,
                 Taken::Rows(rows) => RowFilter::Only(rows),
             };
-            let rows = file_rows(self.table, self.base, &view, filter).await?;
-            self.write_old(rows, worker, &mut updated).await?;
+            let mut rows = file_rows(self.table, self.base, &view, filter).await?;
+            while let Some(batch) = rows.try_next().await? {
+                let Pairs::ByKey(guard) = &self.pairs else {
+                    let paired = vec![matches!(self.pairs, Pairs::All); batch.num_rows()];
+                    worker.write(&with_change_type(&batch, &paired, OLD)?).await?;
+                    continue;
+                };
+                held.add(self.hashes(guard, &batch)?, batch);
+                if held.hashes.len() >= HELD_ROWS_MAX || held.bytes >= HELD_BYTES_MAX {
+                    self.write_held(guard, std::mem::take(&mut held), worker, &mut updated).await?;
+                }
+            }
+        }
+        if let Pairs::ByKey(guard) = &self.pairs {
+            self.write_held(guard, held, worker, &mut updated).await?;
         }
         let none = RowSet::new();
         for add in self.written {
@@ -103,60 +117,75 @@ impl RowChanges<'_> {
                         self.hashes(guard, &batch)?.iter().map(|hash| updated.contains(hash)).collect()
                     }
                 };
-                worker.write(&with_change_type(&batch, &paired, ["insert", "update_postimage"])?).await?;
+                worker.write(&with_change_type(&batch, &paired, NEW)?).await?;
             }
         }
         Ok(())
     }
 
-    /// Writes rows that go, and takes note of the keys that have a new row.
-    async fn write_old(
+    /// Writes rows that go, and takes note of the keys of them that have a new row.
+    async fn write_held(
         &self,
-        mut rows: BatchStream,
+        guard: &KeyGuard,
+        held: Held,
         worker: &mut Worker,
         updated: &mut HashSet<KeyHash>,
     ) -> Result<()> {
-        let (mut held, mut held_rows): (Vec<RecordBatch>, usize) = (Vec::new(), 0);
-        loop {
-            let next = rows.try_next().await?;
-            let ended = next.is_none();
-            held_rows += next.as_ref().map_or(0, RecordBatch::num_rows);
-            held.extend(next);
-            if !held.is_empty() && (ended || held_rows >= ROWS_A_LOOK_UP) {
-                let batch = concat_batches(&held[0].schema(), &held)?;
-                let paired = match &self.pairs {
-                    Pairs::None => vec![false; batch.num_rows()],
-                    Pairs::All => vec![true; batch.num_rows()],
-                    Pairs::ByKey(guard) => self.have_new_row(guard, &batch, updated).await?,
-                };
-                worker.write(&with_change_type(&batch, &paired, ["delete", "update_preimage"])?).await?;
-                held.clear();
-                held_rows = 0;
-            }
-            if ended {
-                return Ok(());
-            }
-        }
-    }
-
-    /// For each row whether the change writes a row of its key.
-    async fn have_new_row(
-        &self,
-        guard: &KeyGuard,
-        batch: &RecordBatch,
-        updated: &mut HashSet<KeyHash>,
-    ) -> Result<Vec<bool>> {
-        let hashes = self.hashes(guard, batch)?;
-        let keys = KeySet::new(hashes.clone());
+        let keys = KeySet::new(held.hashes.clone());
         for (position, _, _) in guard.staged_rows(self.table, &keys).await? {
             updated.insert(keys.hashes()[position as usize]);
         }
-        Ok(hashes.iter().map(|hash| updated.contains(hash)).collect())
+        let mut hashes = held.hashes.iter();
+        for batch in &held.batches {
+            let paired: Vec<bool> = hashes.by_ref().take(batch.num_rows()).map(|hash| updated.contains(hash)).collect();
+            worker.write(&with_change_type(batch, &paired, OLD)?).await?;
+        }
+        Ok(())
     }
 
     fn hashes(&self, guard: &KeyGuard, batch: &RecordBatch) -> Result<Vec<KeyHash>> {
         let key = &guard.sink().key;
         key.hash(self.table.uri(), &key.arrays(batch))
+    }
+}
+
+/// Old rows and the hashes of their keys, until it is known which have a new row.
+#[derive(Default)]
+struct Held {
+    batches: Vec<RecordBatch>,
+    hashes: Vec<KeyHash>,
+    bytes: usize,
+}
+
+impl Held {
+    fn add(&mut self, hashes: Vec<KeyHash>, batch: RecordBatch) {
+        self.hashes.extend(hashes);
+        self.bytes += batch_bytes(&batch);
+        self.batches.push(batch);
+    }
+}
+
+/// What becomes of old rows, alone and as one of a pair.
+const OLD: [&str; 2] = ["delete", "update_preimage"];
+/// What becomes of new rows.
+const NEW: [&str; 2] = ["insert", "update_postimage"];
+
+/// Columns that readers of a change feed get beside those of the table.
+const FEED_COLUMNS: [&str; 3] = [CHANGE_TYPE_COLUMN, "_commit_version", "_commit_timestamp"];
+
+/// Refuses a change feed of a table whose columns are named like the feed's own.
+///
+/// # Errors
+/// [`crate::TableError::InvalidRequest`] with the column.
+pub(crate) fn check_columns(table: &Table, metadata: &Metadata, schema: &StructType) -> Result<()> {
+    let feeds = TableProperties::parse(&metadata.configuration).on(table.uri())?.enable_change_data_feed;
+    let taken = |name: &&str| schema.fields.iter().any(|field| field.name.eq_ignore_ascii_case(name));
+    match FEED_COLUMNS.iter().find(|name| taken(name)).filter(|_| feeds) {
+        Some(name) => {
+            let what = format!("column {name} is one of the feed's own: rename it first");
+            Err(table.refuse("have a change feed (delta.enableChangeDataFeed)", what))
+        }
+        None => Ok(()),
     }
 }
 

@@ -147,19 +147,36 @@ async fn commit(mut transaction: Transaction, allow_empty: bool) -> Result<Attem
     let conflicted = |transaction, why| {
         Ok(Attempted::Outcome(CommitOutcome::Conflicted { transaction: Box::new(transaction), why }))
     };
-    let mut prepared = transaction.prepare(base.as_ref()).await?;
+    let mut prepared = match transaction.prepare(base.as_ref()).await {
+        Ok(prepared) => prepared,
+        Err(error) => return give_up(transaction, error).await,
+    };
+    // Whether the base is the newest version as of some time during this call. Where nothing is put, whether that holds is a
+    // question of the newest version as well.
+    let mut is_newest = false;
     for attempt in 1..=ATTEMPTS_MAX {
+        let puts = match &prepared {
+            Preparation::Refused(_) => false,
+            Preparation::Ready(ready) => allow_empty || !ready.change.is_empty(),
+            Preparation::Stale(_) => true,
+        };
+        if !puts && is_newest {
+            break;
+        }
         let change = match &prepared {
             Preparation::Stale(why) => {
                 let why = why.clone();
                 return conflicted(transaction, why);
             }
-            // Nothing is put, and whether that holds is a question of the newest version, as it is for a put.
             Preparation::Refused(_) => transaction.change(),
-            Preparation::Ready(ready) if ready.change.is_empty() && !allow_empty => &ready.change,
+            Preparation::Ready(ready) if !puts => &ready.change,
             Preparation::Ready(ready) => {
                 let stamp = Stamp { token: token.clone(), now: env.now() };
-                let assembled = assemble(&ready.change, transaction.read_set(), base.as_deref(), stamp).on(&uri)?;
+                let assembled = assemble(&ready.change, transaction.read_set(), base.as_deref(), stamp).on(&uri);
+                let assembled = match assembled {
+                    Ok(assembled) => assembled,
+                    Err(error) => return give_up(transaction, error).await,
+                };
                 let version = assembled.version;
                 match put_settled(&table, &assembled, &token).await? {
                     Put::Ours => {
@@ -175,20 +192,12 @@ async fn commit(mut transaction: Transaction, allow_empty: bool) -> Result<Attem
             }
         };
         let winners = winners_from(&table, base.as_ref().map(|b| b.version)).await?;
+        is_newest = true;
         if winners.is_empty() {
-            match prepared {
-                Preparation::Refused(error) => {
-                    transaction.roll_back().await;
-                    return Err(error);
-                }
-                Preparation::Ready(ready) if ready.change.is_empty() && !allow_empty => {
-                    return Ok(Attempted::Nothing(Box::new(transaction)));
-                }
-                Preparation::Ready(_) | Preparation::Stale(_) => {
-                    env.sleep(pause(&table, attempt)).await;
-                    continue;
-                }
+            if puts {
+                env.sleep(pause(&table, attempt)).await;
             }
+            continue;
         }
         let Some(current) = &base else {
             // Two creators of one table: the second one looks at what the first one made and decides anew.
@@ -208,18 +217,30 @@ async fn commit(mut transaction: Transaction, allow_empty: bool) -> Result<Attem
                 if let Some(why) = transaction.rebase(&rebased, &redo, &winners_seen).await? {
                     return conflicted(transaction, why);
                 }
-                prepared = transaction.prepare(Some(&rebased)).await?;
+                prepared = match transaction.prepare(Some(&rebased)).await {
+                    Ok(prepared) => prepared,
+                    Err(error) => return give_up(transaction, error).await,
+                };
             }
             Verdict::Conflict(why) => return conflicted(transaction, why),
         }
         base = Some(rebased);
         env.sleep(pause(&table, attempt)).await;
     }
-    Err(TableError::TooManyAttempts {
-        table: uri,
-        operation: transaction.operation().name.clone(),
-        attempts: ATTEMPTS_MAX,
-    })
+    let operation = transaction.operation().name.clone();
+    match prepared {
+        Preparation::Refused(error) => give_up(transaction, error).await,
+        Preparation::Ready(ready) if ready.change.is_empty() && !allow_empty => {
+            Ok(Attempted::Nothing(Box::new(transaction)))
+        }
+        _ => Err(TableError::TooManyAttempts { table: uri, operation, attempts: ATTEMPTS_MAX }),
+    }
+}
+
+/// Ends a change that certainly is no version.
+async fn give_up(transaction: Transaction, error: TableError) -> Result<Attempted> {
+    transaction.roll_back().await;
+    Err(error)
 }
 
 /// How long what a handle has seen of the log is relied on without looking.

@@ -267,5 +267,6 @@ fn metadata(table: &Table, create: &CreateTable) -> Result<Metadata> {
         created_time: Some(env.now().0),
     };
     crate::key::check_roles(table.uri(), &metadata)?;
+    crate::change_feed::check_columns(table, &metadata, &create.schema)?;
     Ok(metadata)
 }

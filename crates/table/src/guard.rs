@@ -71,11 +71,12 @@ struct FoundIn {
 /// Keys that new rows were computed for.
 struct Given {
     keys: Arc<KeySet>,
+    /// What all keys ever looked up lie within.
     bounds: KeyBounds,
     sieve: Option<Arc<Sieve>>,
     /// The live rows that the new ones were computed from.
     relied_on: BTreeMap<String, RowSet>,
-    /// Whether the keys are all that were ever looked up: the rows of earlier chunks are no longer at hand.
+    /// Whether the keys are all that were ever looked up. Those of earlier chunks are staged, deleted or idle.
     whole: bool,
 }
 
@@ -200,8 +201,12 @@ impl KeyGuard {
             self.remember(path, hits.iter().map(|(position, row)| (keys.hashes()[*position as usize], *row)));
         }
         self.searched.extend(state.files.iter().map(|file| file.path().to_owned()));
+        let mut bounds = bounds;
         let (relied_on, whole) = match self.given.take() {
-            Some(given) => (given.relied_on, false),
+            Some(given) => {
+                bounds.widen(given.bounds);
+                (given.relied_on, false)
+            }
             None => (BTreeMap::new(), true),
         };
         self.given = Some(Given { keys, bounds, sieve, relied_on, whole });
@@ -332,23 +337,27 @@ impl KeyGuard {
             self.searched.extend(new);
             return Ok(Ok(()));
         }
-        if let Some(given) = &self.given {
-            if !given.whole {
-                // Rows of the first chunks depend on keys that are no longer at hand.
-                return Ok(Err(Unsettled::Stale { file: new[0].clone() }));
-            }
-            let (keys, bounds, sieve) = (given.keys.clone(), given.bounds.clone(), given.sieve.clone());
+        let in_parts = self.given.as_ref().is_some_and(|given| !given.whole);
+        if in_parts && self.on_duplicate != OnDuplicate::Replace {
+            // Something may depend on keys that are neither staged nor deleted nor idle, and no longer at hand.
+            return Ok(Err(Unsettled::Stale { file: new[0].clone() }));
+        }
+        let whole = self.given.as_ref().filter(|given| given.whole);
+        let whole = whole.map(|given| (given.keys.clone(), given.bounds.clone(), given.sieve.clone()));
+        if let Some((keys, bounds, sieve)) = whole {
             self.search_for(table, state, &keys, &bounds, sieve.as_ref(), &skip).await?;
         } else {
             let (runs, total) = {
                 let staged = self.sink.staged();
-                (staged.runs.clone(), staged.rows as u64 + self.deleted.len() as u64)
+                (staged.runs.clone(), staged.rows + self.deleted.len() + self.idle.len())
             };
             let bounds = self.bounds();
-            let first_columns = self.sink.staged().first_columns.clone().filter(|_| self.deleted.is_empty());
+            let only_staged = self.deleted.is_empty() && self.idle.is_empty();
+            let first_columns = self.sink.staged().first_columns.clone().filter(|_| only_staged);
             let sieve = first_columns.map(|columns| Arc::new(Sieve::new(columns.iter())));
-            for slice in slices(total, KEYS_A_SLICE) {
+            for slice in slices(total as u64, KEYS_A_SLICE) {
                 let mut hashes = self.staged_hashes(slice);
+                hashes.extend(self.idle.iter().filter(|hash| slice.contains(hash)));
                 for run in &runs {
                     let entries = run.slice(table.data_store(), slice).await.ok_or_else(|| lost_run(table))?;
                     hashes.extend(entries.iter().map(|entry| entry.hash));

@@ -172,6 +172,9 @@ impl KeyBounds {
     }
 }
 
+/// So many batches are remembered by their first and last key.
+const KEY_RANGES_MAX: usize = 64 << 10;
+
 /// The first and last key of each batch, for as long as the keys within the batches ascend: rows written in the order of
 /// their keys need no other proof that no two have one key.
 #[derive(Default)]
@@ -193,7 +196,8 @@ impl KeyRanges {
             return Ok(());
         };
         // Zeros of both signs are one key, and so are all NaNs; their order says otherwise.
-        let comparable = columns.iter().all(|column| !column.data_type().is_floating());
+        let few = self.ranges.len() < KEY_RANGES_MAX;
+        let comparable = few && columns.iter().all(|column| !column.data_type().is_floating());
         if !comparable || !ascends(columns)? {
             *self = KeyRanges { given_up: true, ..KeyRanges::default() };
             return Ok(());

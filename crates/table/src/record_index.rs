@@ -508,7 +508,8 @@ async fn merge(
             let renumber = |entry: Entry| Some(Entry { file: renumbered[entry.file as usize]?, ..entry });
             entries.extend(found.into_iter().filter_map(renumber));
         }
-        sort_by_hash(&mut entries, |entry| entry.hash.high);
+        // A few sorted pieces, one behind the other: the stable sort merges them.
+        entries.sort();
         writer.push(&entries).await?;
     }
     Ok(Some(writer.finish(about(key, files)).await?))

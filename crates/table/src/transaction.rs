@@ -43,6 +43,8 @@ pub struct Transaction {
     guard: Option<KeyGuard>,
     /// Whether the change depends on rows it read, so that a key that came meanwhile asks for reading again.
     depends_on_rows: bool,
+    /// Files that this change has written for itself, as in the log.
+    staged: Vec<String>,
     /// Whether each row staged replaces a row taken out.
     only_updates: bool,
     /// Change files written for the version tried last.
@@ -102,6 +104,7 @@ impl Transaction {
             target: None,
             guard: None,
             depends_on_rows: false,
+            staged: Vec::new(),
             only_updates: false,
             change_files: Vec::new(),
         }
@@ -218,6 +221,7 @@ impl Transaction {
             self.guard()?;
         }
         let staged = stage(&self.table, target, rows, data_change).await?;
+        self.staged.extend(staged.adds.iter().map(|add| add.path.clone()));
         self.change.adds.extend(staged.adds.iter().cloned());
         Ok(staged)
     }
@@ -355,7 +359,7 @@ impl Transaction {
     /// Deletes the files this change staged. For a change that will not be committed.
     pub async fn roll_back(mut self) {
         self.discard_change_files().await;
-        discard(&self.table, self.change.adds.iter().map(|add| add.path.as_str())).await;
+        discard(&self.table, self.staged.iter().map(String::as_str)).await;
         let runs = self.guard.iter().flat_map(|guard| guard.sink().hand_over().runs);
         let runs: Vec<String> = runs.filter_map(|run| run.path().map(str::to_owned)).collect();
         if !runs.is_empty() {
@@ -481,8 +485,8 @@ impl Transaction {
     ) -> Result<Vec<Cdc>> {
         let pairs = match &self.guard {
             _ if self.change.adds.is_empty() => Pairs::None,
-            _ if self.only_updates => Pairs::All,
             Some(guard) => Pairs::ByKey(guard),
+            None if self.only_updates => Pairs::All,
             None => return Ok(Vec::new()),
         };
         let changes = RowChanges { table: &self.table, base, taken, written: &self.change.adds, left_out, pairs };

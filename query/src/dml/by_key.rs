@@ -19,7 +19,7 @@ use super::run;
 use crate::error::Result;
 
 /// Bytes of a source that are held to look its keys up. A larger source is joined with the table as a whole.
-const HELD_BYTES_MAX: usize = 256 << 20;
+pub(super) const HELD_BYTES_MAX: usize = 256 << 20;
 
 /// A merge by primary key.
 pub(super) struct ByKey {

@@ -166,6 +166,8 @@ async fn by_key(
             merge_mode: Some(MergeMode::Overwrite),
             refuse_repeats: true,
             operation: operation(),
+            // Repeats are noticed within a chunk: the source, which is held anyway, goes through in one.
+            memory_limit: 8 * super::by_key::HELD_BYTES_MAX as u64,
             ..UpsertOptions::default()
         };
         let report = Box::pin(table.upsert_stream(rows, options)).await.map_err(repeated)?;

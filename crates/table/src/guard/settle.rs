@@ -43,17 +43,22 @@ impl KeyGuard {
             }
             sort_by_hash(&mut entries, |entry| entry.hash.high);
             for group in entries.chunk_by(|a, b| a.hash == b.hash) {
+                // What was staged before its key was deleted is gone by that.
+                let deleted_after = self.deleted.get(&group[0].hash).copied().unwrap_or(0);
+                let mut counting = group.iter().filter(|entry| entry.file >= deleted_after);
                 let counts = match self.on_duplicate {
-                    OnDuplicate::Fail if group.len() > 1 => {
-                        let Entry { file, row, .. } = group[1];
-                        let file = paths[file as usize].clone();
-                        return Ok(Err(Unsettled::Duplicate { file, row, in_table: false }));
+                    OnDuplicate::Keep => counting.next(),
+                    OnDuplicate::Replace => counting.next_back(),
+                    OnDuplicate::Fail => {
+                        let first = counting.next();
+                        if let Some(Entry { file, row, .. }) = counting.next() {
+                            let file = paths[*file as usize].clone();
+                            return Ok(Err(Unsettled::Duplicate { file, row: *row, in_table: false }));
+                        }
+                        first
                     }
-                    OnDuplicate::Keep => &group[0],
-                    OnDuplicate::Fail | OnDuplicate::Replace => &group[group.len() - 1],
                 };
-                let deleted_after = self.deleted.get(&counts.hash).copied().unwrap_or(0);
-                for entry in group.iter().filter(|entry| *entry != counts || entry.file < deleted_after) {
+                for entry in group.iter().filter(|entry| Some(*entry) != counts) {
                     left_out.entry(paths[entry.file as usize].clone()).or_default().insert(u64::from(entry.row));
                 }
             }

@@ -639,6 +639,55 @@ fn marked(rows: &[Row], gone: bool) -> RecordBatch {
 }
 
 #[tokio::test]
+async fn a_key_that_comes_again_after_its_deletion_has_the_new_row() {
+    let ids = |ids: &[i64]| batch(&ids.iter().map(|id| row(*id, 1, "first", "b")).collect::<Vec<_>>());
+    for (mode, expected) in [("overwrite", "1|2|again|b"), ("firstRow", "1|2|again|b")] {
+        let create = keyed().with_property("floe.mergeMode", mode).with_property("floe.deleteMarker", "gone");
+        let world = World::new(create).await;
+        world.table.append(vec![ids(&[1])]).await.expect("appended");
+        // Other columns begin another chunk: inserted, deleted, inserted again.
+        let chunks = vec![ids(&[1, 2]), marked(&[row(1, 1, "", "")], true), batch(&[row(1, 2, "again", "b")])];
+        world.table.upsert_stream(stream(chunks), Default::default()).await.expect("upserted");
+        assert_eq!(rows_now(&world).await, [expected, "2|1|first|b"], "{mode}");
+    }
+}
+
+#[tokio::test]
+async fn a_long_upsert_that_reads_old_rows_stands_beside_changes_of_other_keys() {
+    let filler = |first: i64| -> Vec<Row> { (first..first + 70_000).map(|n| row(n, 5, "x", "y")).collect() };
+    let options = || floe_table::UpsertOptions { memory_limit: 3 << 20, ..Default::default() };
+    let chunks = || {
+        let mut first = vec![row(7, 5, "late", "b")];
+        first.extend(filler(1_000));
+        vec![batch(&first), batch(&filler(100_000))]
+    };
+    // The other writer's rows lie between those of the upsert, so that statistics do not tell them apart.
+    for (others, stands) in [
+        (vec![row(90_000, 1, "c", "d")], true),
+        (vec![row(1_500, 9, "c", "d")], false),
+        (vec![row(7, 2, "c", "d")], false),
+    ] {
+        let world = World::new(keyed().with_property("floe.orderingFields", "ts")).await;
+        world.table.append(vec![batch(&[row(7, 9, "a", "b")])]).await.expect("appended");
+        let other = world.other_handle().await;
+        // The row that was newer than the upsert's goes, and an older one takes its place.
+        if others[0].0 == 7 {
+            world.table.delete_keys(vec![Batch::new().long("id", [7]).build()]).await.expect("deleted");
+        }
+        world.table.append(vec![batch(&others)]).await.expect("appended");
+        let upserted = other.upsert_stream(stream(chunks()), options()).await;
+        match upserted {
+            Ok(report) => {
+                assert!(stands, "{others:?}");
+                assert_eq!((report.rows_inserted, report.rows_ignored), (140_000, 1), "{report:?}");
+                assert!(world.table.check().await.expect("checked").is_sound());
+            }
+            Err(error) => assert!(!stands && matches!(error, TableError::Conflict { .. }), "{others:?}: {error}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_late_row_of_a_later_chunk_does_not_bring_the_old_row_back() {
     let create = || keyed().with_property("floe.orderingFields", "ts").with_property("floe.deleteMarker", "gone");
     let filler = |first: i64, ts: i64| -> Vec<Row> { (first..first + 70_000).map(|n| row(n, ts, "x", "y")).collect() };

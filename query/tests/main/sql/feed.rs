@@ -25,7 +25,8 @@ async fn a_keyed_table_tells_updates_from_inserts_and_deletes() {
     world.check(&changes(2), &["2|b|update_preimage", "2|B|update_postimage", "4|d|insert"]).await;
     let merged = ["1|a|delete", "4|d|update_preimage", "4|D|update_postimage", "5|e|insert"];
     world.check(&changes(3), &merged).await;
-    world.check(&changes(4), &["3|c|update_preimage", "30|c|update_postimage"]).await;
+    // Another key is another row, for whoever follows the feed by key.
+    world.check(&changes(4), &["3|c|delete", "30|c|insert"]).await;
     world.check(&changes(5), &["5|e|delete"]).await;
     // Change files stay out of the table and of what is known of it.
     world.check("SELECT count(*) FROM t", &["3"]).await;
@@ -61,6 +62,12 @@ async fn tables_without_a_key_have_a_feed_where_it_is_known() {
     world.run("CREATE TABLE whole (id BIGINT, v STRING) TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true', 'delta.enableDeletionVectors' = 'false'); INSERT INTO whole VALUES (1, 'a'), (2, 'b'), (3, 'c'); DELETE FROM whole WHERE id = 2").await;
     world.check("SELECT id, v, _change_type FROM table_changes('whole', 2)", &["2|b|delete"]).await;
     world.check("SELECT id FROM whole", &["1", "3"]).await;
+    let own = "column _change_type is one of the feed's own";
+    let create = "CREATE TABLE u (id BIGINT, _change_type STRING)";
+    world.check_error(&format!("{create} TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true')"), own).await;
+    world.run(create).await;
+    world.check_error("ALTER TABLE u SET TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true')", own).await;
+    world.check_error("ALTER TABLE t ADD COLUMN _change_type STRING", own).await;
 }
 
 #[tokio::test]
