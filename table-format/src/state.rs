@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use crate::action::{Action, DomainMetadata, Metadata, Protocol, Txn};
 use crate::error::{FormatError, Result};
-use crate::feature::{Feature, has_feature};
+use crate::feature::{Feature, check_column_mapping, check_readable, has_feature};
 use crate::property::TableProperties;
 use crate::schema::StructType;
 use crate::version::{TimestampMs, Version};
@@ -66,6 +66,16 @@ impl TableState {
     /// Whether commits must let readers see the changed rows (`delta.enableChangeDataFeed`).
     pub fn has_change_feed(&self) -> bool {
         self.properties.enable_change_data_feed && has_feature(&self.protocol, &Feature::ChangeDataFeed)
+    }
+
+    /// Refuses a version that this build cannot read soundly.
+    ///
+    /// # Errors
+    /// As [`check_readable`](crate::feature::check_readable) and
+    /// [`check_column_mapping`](crate::feature::check_column_mapping).
+    pub fn check_readable(&self) -> Result<()> {
+        check_readable(&self.protocol, &self.metadata)?;
+        check_column_mapping(&self.metadata, &self.schema)
     }
 
     /// The state after these commits, which follow this version in order.

@@ -53,7 +53,7 @@ pub(crate) async fn after_commit(table: &Table, state: &Arc<TableState>, token: 
     }
 }
 
-async fn write_checkpoint(table: &Table, state: &Arc<TableState>) -> Result<()> {
+pub(crate) async fn write_checkpoint(table: &Table, state: &Arc<TableState>) -> Result<()> {
     let (uri, log) = (table.uri(), table.log_store());
     if state.properties.wants_v2_checkpoints() {
         return Err(table.refuse(
@@ -70,6 +70,7 @@ async fn write_checkpoint(table: &Table, state: &Arc<TableState>) -> Result<()> 
 }
 
 async fn clean_up(table: &Table, state: &Arc<TableState>) -> Result<Vec<String>> {
+    state.properties.check().on(table.uri())?;
     let listing = table.log_store().list(Version::ZERO).await.on(table.uri())?;
     let horizon = table.env().now().minus_ms(state.properties.log_retention_ms);
     let doomed = plan_log_cleanup(&listing, horizon);
