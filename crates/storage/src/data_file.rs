@@ -488,6 +488,29 @@ pub async fn read_data_file(
     Ok(batches.boxed())
 }
 
+/// What the footer of a data file says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileFooter {
+    /// Rows.
+    pub rows: u64,
+    /// Who wrote the file, as it says itself.
+    pub created_by: Option<String>,
+}
+
+/// Reads the footer of a data file and checks that it can be true of a file of its size.
+///
+/// # Errors
+/// [`StorageError::NotFound`]; [`StorageError::CorruptDataFile`] for a file of another size, that is cut short or is no
+/// Parquet file; the failures of the store.
+pub async fn read_footer(store: &DataStore, relative: &str, size: u64) -> Result<FileFooter> {
+    let path = store.location().absolute(relative)?;
+    let mut source = ParquetSource::open(store.access().clone(), path, relative, Some(size)).await?;
+    let metadata = source.metadata(&ArrowReaderOptions::new().with_skip_arrow_metadata(true)).await?;
+    let file = metadata.file_metadata();
+    // Checked when the footer was read: it is not negative.
+    Ok(FileFooter { rows: file.num_rows() as u64, created_by: file.created_by().map(str::to_owned) })
+}
+
 fn wanted_schema(path: &str, options: &ReadOptions<'_>) -> Result<SchemaRef> {
     let Some(columns) = &options.projection else { return Ok(options.schema.clone()) };
     let indices = columns.iter().map(|column| {

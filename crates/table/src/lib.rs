@@ -69,7 +69,10 @@ mod vacuum;
 
 pub use alter::AlterReport;
 pub use append::{AppendOptions, SaveMode};
-pub use check::{CheckReport, RepeatedKey};
+pub use check::{
+    CheckOptions, CheckReport, DroppedFile, Finding, Quirk, Repair, RepairOptions, RepairReport, RepeatedKey, Rule,
+    Severity,
+};
 pub use checks::{RowCheck, RowCheckFactory, Violation};
 pub use commit::{CommitOutcome, CommitReport};
 pub use create::{CreateTable, IfExists};
@@ -114,6 +117,7 @@ mod tests {
             sent(table.delete_keys(Vec::new()));
             sent(table.build_index());
             sent(table.check());
+            sent(table.repair(RepairOptions::default()));
             sent(snapshot.scan().stream());
             sent(transaction.commit());
             sent(Table::builder("").create(create));

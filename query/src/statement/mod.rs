@@ -8,6 +8,7 @@ mod words;
 
 mod alter;
 mod change;
+mod check;
 mod copy;
 mod create;
 mod describe;
@@ -27,6 +28,7 @@ use crate::error::{QueryError, Result};
 use crate::output::Outcome;
 use crate::session::Session;
 
+pub use check::{Checked, TableCheck};
 pub use split::{is_complete, split_statements};
 
 pub(crate) use types::{quoted, sql_type, type_name};
@@ -132,6 +134,10 @@ pub(crate) enum Statement {
     DropIndex(ast::ObjectName),
     ShowIndex(ast::ObjectName),
     CheckTable(ast::ObjectName),
+    RepairTable {
+        name: ast::ObjectName,
+        dry_run: bool,
+    },
     /// Left to DataFusion: SET, RESET, SHOW of a setting.
     Setting(Box<datafusion::sql::parser::Statement>),
 }
@@ -194,6 +200,7 @@ impl Statement {
             Statement::Optimize { .. } => Some("OPTIMIZE"),
             Statement::Vacuum { dry_run: false, .. } => Some("VACUUM"),
             Statement::Restore { .. } => Some("RESTORE"),
+            Statement::RepairTable { dry_run: false, .. } => Some("FSCK REPAIR TABLE"),
             Statement::Copy(_) => Some("COPY"),
             Statement::CreateIndex { .. } => Some("CREATE INDEX"),
             Statement::DropIndex(_) => Some("DROP INDEX"),
@@ -261,7 +268,10 @@ pub(crate) async fn run(session: &Session, parsed: &ParsedStatement) -> Result<O
         }
         Statement::DropIndex(name) => boxed(move || async move { index::drop(session, &name).await }),
         Statement::ShowIndex(name) => boxed(move || async move { index::show(session, &name).await }),
-        Statement::CheckTable(name) => boxed(move || async move { index::check(session, &name).await }),
+        Statement::CheckTable(name) => boxed(move || async move { check::check(session, &name).await }),
+        Statement::RepairTable { name, dry_run } => {
+            boxed(move || async move { check::repair(session, &name, dry_run).await })
+        }
     };
     running.await
 }

@@ -3,6 +3,7 @@
 mod altering;
 mod appending;
 mod changing_rows;
+mod checking;
 mod checkpoints;
 mod concurrency;
 mod layout;
