@@ -447,7 +447,7 @@ fn a_live_file_without_its_partition_values_is_refused() {
     assert_eq!(base.apply(&commits).expect("a state").files.len(), 2);
     // The same in a checkpoint.
     let mut replay = Replay::new();
-    replay.add_checkpoint_actions(&with(bare("a"))).expect("readable");
+    replay.add_checkpoint_actions(with(bare("a"))).expect("readable");
     assert!(refused(replay.finish(Version::ZERO)).contains("add of a"));
 }
 

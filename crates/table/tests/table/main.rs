@@ -6,6 +6,8 @@ mod changing_rows;
 mod checking;
 mod checkpoints;
 mod concurrency;
+mod faults;
+mod hostile;
 mod layout;
 mod requests;
 mod restoring;
