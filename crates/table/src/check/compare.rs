@@ -16,7 +16,7 @@ pub(super) fn differences(replayed: &TableState, other: &TableState) -> Vec<Stri
     }
     let parts = [
         ("table id", replayed.metadata.id == other.metadata.id),
-        ("schema", replayed.metadata.schema_string == other.metadata.schema_string),
+        ("schema", replayed.schema == other.schema),
         ("list of partition columns", replayed.metadata.partition_columns == other.metadata.partition_columns),
         ("set of properties", replayed.metadata.configuration == other.metadata.configuration),
     ];

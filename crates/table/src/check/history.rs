@@ -135,6 +135,8 @@ impl Walk<'_> {
                 self.times(&state, time, first, name);
                 Some(state)
             }
+            // What this build cannot read is told of with the newest version.
+            Err(FormatError::UnsupportedFeature { .. }) => None,
             Err(error) => {
                 self.unreadable(version, name, error.to_string());
                 None

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use floe_table_format::feature::{self, Feature, has_feature};
 use floe_table_format::{Protocol, TableState};
 
-use super::finding::{Finding, Findings, Rule};
+use super::finding::{Finding, Findings, Rule, Severity};
 
 /// Looks at protocol and metadata of one version.
 pub(super) fn examine(state: &TableState, writer: Option<&str>, findings: &mut Findings) {
-    let mut tell = |rule, what: String| findings.push(Finding::new(rule, what).at(state.version).by(writer));
+    let about = |rule, what: String| Finding::new(rule, what).at(state.version).by(writer);
     for what in contradictions(&state.protocol) {
-        tell(Rule::ProtocolConsistent, what);
+        findings.push(about(Rule::ProtocolConsistent, what));
     }
     for (active, forbidden) in [
         (Feature::IcebergCompatV1, Feature::DeletionVectors),
@@ -28,28 +28,39 @@ pub(super) fn examine(state: &TableState, writer: Option<&str>, findings: &mut F
             state.metadata.configuration.get(property(feature)).is_some_and(|value| value.eq_ignore_ascii_case("true"))
         };
         if both && on(&active) && on(&forbidden) {
-            tell(Rule::ProtocolConsistent, format!("{active} and {forbidden} are on together"));
+            findings.push(about(Rule::ProtocolConsistent, format!("{active} and {forbidden} are on together")));
         }
     }
     for error in &state.properties.unusable {
-        tell(Rule::PropertyUsable, error.to_string());
+        findings.push(about(Rule::PropertyUsable, error.to_string()));
     }
     // Where a value does not decode, what it asks for is not known, and told of already.
     for feature in feature::required_for(&state.metadata, &state.schema).unwrap_or_default() {
-        if !has_feature(&state.protocol, &feature) {
-            tell(Rule::FeaturesListed, format!("the table uses {feature}, which the protocol does not list"));
+        if !is_listed(&state.protocol, &feature) {
+            // Readers that do not know it read other rows; a writer that does not know it is not bound by it.
+            let severity = if feature.is_for_readers() { Severity::Error } else { Severity::Warning };
+            let what = format!("the table uses {feature}, which the protocol does not list");
+            findings.push(about(Rule::FeaturesListed, what).with_severity(severity));
         }
     }
     if !has_feature(&state.protocol, &Feature::DeletionVectors)
         && let Some(file) = state.files.iter().find(|file| file.has_deletion_vector())
     {
         let what = format!("{} has a deletion vector, and the protocol does not list the feature", file.path());
-        tell(Rule::FeaturesListed, what);
+        findings.push(about(Rule::FeaturesListed, what));
     }
     let columns: BTreeSet<&str> = state.schema.names().collect();
     for column in state.metadata.partition_columns.iter().filter(|column| !columns.contains(column.as_str())) {
-        tell(Rule::PartitionValuesParse, format!("partition column {column} is no column of the schema"));
+        findings
+            .push(about(Rule::PartitionValuesParse, format!("partition column {column} is no column of the schema")));
     }
+}
+
+/// Whether the protocol has the feature, be it under its preview name.
+fn is_listed(protocol: &Protocol, feature: &Feature) -> bool {
+    let preview = format!("{feature}-preview");
+    let mut named = protocol.reader_features.iter().chain(&protocol.writer_features).flatten();
+    has_feature(protocol, feature) || named.any(|name| *name == preview)
 }
 
 /// What of a protocol cannot be true together. Protocol section "Protocol Evolution".
@@ -57,6 +68,10 @@ fn contradictions(protocol: &Protocol) -> Vec<String> {
     let mut found = Vec::new();
     let Protocol { min_reader_version: reader, min_writer_version: writer, reader_features, writer_features } =
         protocol;
+    // What versions to come ask for is not known.
+    if *reader > feature::READER_VERSION_MAX || *writer > feature::WRITER_VERSION_MAX {
+        return found;
+    }
     if *reader >= 3 && *writer < 7 {
         found.push(format!("reader version {reader} with writer version {writer}"));
     }
@@ -81,12 +96,13 @@ fn contradictions(protocol: &Protocol) -> Vec<String> {
     }
     for name in writer_features.iter().flatten() {
         let feature = Feature::from_name(name);
-        let for_readers = feature.is_for_readers();
-        if for_readers && !reader_features.iter().flatten().any(|readers| readers == name) {
+        // Reader versions below 3 imply some.
+        let known_to_readers = has_feature(protocol, &feature) || reader_features.iter().flatten().any(|n| n == name);
+        if feature.is_for_readers() && !known_to_readers {
             found.push(format!("{name} is listed for writers alone, and readers have to know it"));
         }
         for required in feature.requires() {
-            if !has_feature(protocol, required) {
+            if !is_listed(protocol, required) {
                 found.push(format!("{name} is listed without {required}, which it requires"));
             }
         }

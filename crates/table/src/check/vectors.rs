@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use floe_storage::deletion_vectors;
-use floe_table_format::{FileView, RowSet, TableState};
+use floe_storage::{StorageError, deletion_vectors};
+use floe_table_format::deletion_vector::relative_path_in;
+use floe_table_format::{DeletionVectorDescriptor, FileView, RowSet, TableState};
 
 use super::files::about_file;
 use super::finding::{Finding, Rule};
@@ -29,10 +30,26 @@ pub(super) async fn examine(
     }
     // Not from memory: what the store has is what is looked at.
     match deletion_vectors::load(table.data_store(), &descriptor).await {
-        Ok(rows) => Ok(Some(Arc::new(rows))),
+        Ok(rows) => {
+            found.extend(format_version(table, &descriptor).await?.map(|what| about(Rule::VectorReadable, what)));
+            Ok(Some(Arc::new(rows)))
+        }
         Err(error) => {
             found.push(about(Rule::VectorReadable, about_file(error).on(table.uri())?));
             Ok(None)
         }
+    }
+}
+
+/// What is wrong with the first byte of a vector's file, which readers of one vector do not come by. Protocol section
+/// "Deletion Vector File Storage Format": it says 1.
+async fn format_version(table: &Table, descriptor: &DeletionVectorDescriptor) -> Result<Option<String>> {
+    let Some(path) = relative_path_in(descriptor, table.uri()).on(table.uri())? else { return Ok(None) };
+    match table.data_store().get_range(&path, 0..1).await {
+        Ok(first) if *first == [1] => Ok(None),
+        Ok(first) => Ok(Some(format!("the file of its deletion vector is of format version {}, expected 1", first[0]))),
+        // The vector itself was read a moment ago.
+        Err(StorageError::NotFound { .. } | StorageError::CorruptDataFile { .. }) => Ok(None),
+        Err(error) => Err(error).on(table.uri()),
     }
 }

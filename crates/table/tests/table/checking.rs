@@ -338,6 +338,29 @@ async fn in_commit_timestamps_that_do_not_rise_are_named() {
 }
 
 #[tokio::test]
+async fn a_vectors_file_of_another_format_is_named() {
+    let create = CreateTable::from_arrow(&names(&[]).schema())
+        .expect("a Delta schema")
+        .with_property("delta.enableDeletionVectors", "true");
+    let world = World::new(create).await;
+    world.table.append(vec![range(0..1000)]).await.expect("appended");
+    let snapshot = world.table.snapshot().await.expect("loaded");
+    let ids: Vec<i64> = (0..1000).filter(|id| id % 3 == 0).collect();
+    let change = delete_ids(&world.table, &snapshot, &ids).await.expect("planned");
+    change.commit().await.expect("written").committed().expect("no conflict");
+    assert_eq!(check(&world).await.findings, []);
+    let snapshot = world.table.snapshot().await.expect("loaded");
+    let vector = snapshot.state().files.iter().find_map(|file| file.deletion_vector()).expect("a vector");
+    let path = floe_table_format::deletion_vector::relative_path(&vector).expect("a path").expect("a file");
+    let mut bytes = world.table.data_store().get(&path).await.expect("read").to_vec();
+    bytes[0] = 2;
+    world.table.data_store().put(&path, bytes.into()).await.expect("written");
+    let report = check(&world).await;
+    assert_eq!(broken(&report), [Rule::VectorReadable]);
+    assert!(report.findings[0].found.contains("format version 2"), "{}", report.findings[0]);
+}
+
+#[tokio::test]
 async fn a_protocol_that_contradicts_itself_is_named() {
     let world = World::new(
         CreateTable::from_arrow(&names(&[]).schema())
