@@ -7,6 +7,7 @@ mod checking;
 mod checkpoints;
 mod concurrency;
 mod faults;
+mod generated;
 mod hostile;
 mod layout;
 mod requests;
