@@ -232,6 +232,7 @@ fn a_damaged_table_is_checked_and_repaired() {
         assert_eq!(found.status.code(), Some(1));
         let report = text(&found.stdout);
         assert_eq!(report.lines().count(), 1, "one JSON object");
+        assert!(report.contains("\"sound\":false"), "{report}");
         for rule in ["hint-right", "file-there"] {
             assert!(report.contains(&format!("\"rule\":\"{rule}\"")), "{report}");
         }

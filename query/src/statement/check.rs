@@ -48,6 +48,13 @@ pub(super) async fn repair(session: &Session, name: &ObjectName, dry_run: bool) 
     Ok(Done::new(text).with_version(version).into())
 }
 
+/// A report as one JSON object, with `sound` beside what it holds.
+fn json(report: &impl serde::Serialize, sound: bool) -> String {
+    let mut json = serde_json::json!(report);
+    json["sound"] = sound.into();
+    json.to_string()
+}
+
 /// How [`Session::check`] looks at a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TableCheck {
@@ -84,7 +91,7 @@ impl Session {
         let line = |(what, detail): (String, String)| format!("{what}: {detail}");
         if !how.repair {
             let report = Box::pin(table.check_with(check)).await?;
-            let json = serde_json::json!(report).to_string();
+            let json = json(&report, report.is_sound());
             return Ok(Checked {
                 sound: report.is_sound(),
                 lines: report.lines().into_iter().map(line).collect(),
@@ -100,7 +107,7 @@ impl Session {
         let mut lines = report.before.lines();
         lines.extend(report.repairs.iter().map(|repair| (told.to_owned(), repair.to_string())));
         lines.extend(report.after.iter().flat_map(CheckReport::lines));
-        let json = serde_json::json!(report).to_string();
+        let json = json(&report, report.is_sound());
         Ok(Checked { sound: report.is_sound(), lines: lines.into_iter().map(line).collect(), json })
     }
 }

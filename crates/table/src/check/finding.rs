@@ -109,6 +109,8 @@ rules! {
     PathInside, "path-inside", Error, "remove the entry of the file from the log";
     /// A live file is there.
     FileThere, "file-there", Error, "restore the file, or give it up with floe check --repair --drop-missing-files";
+    /// A change file of a version in the log is there. Vacuum takes those beyond the retention of deleted files.
+    ChangeFileThere, "change-file-there", Warning, "restore the file; without it the change feed of the version cannot be read";
     /// A live file has the size that the log gives it.
     FileSize, "file-size", Error, "restore the file as it was written";
     /// The footer of a live file reads, and is true of its size.

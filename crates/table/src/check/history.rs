@@ -9,13 +9,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use floe_storage::StorageError;
 use floe_table_format::checksum::VersionChecksum;
+use floe_table_format::path::DataPath;
 use floe_table_format::replay::Replay;
 use floe_table_format::segment::{CheckpointFiles, CommitFile, LogSurvey};
 use floe_table_format::{Action, FormatError, LogEntry, LogSegment, TableState, TimestampMs, Version, parse_commit};
 use futures::{StreamExt, stream};
 
 use super::compare::differences;
-use super::finding::{Finding, Findings, Rule};
+use super::finding::{Finding, Findings, Rule, Severity};
 use crate::error::{OnTable, Result, TableError};
 use crate::load::read_segment;
 use crate::table::Table;
@@ -40,6 +41,8 @@ struct Walk<'a> {
     /// The time of the commit before, with in-commit timestamps.
     time: Option<TimestampMs>,
     writer: Option<String>,
+    /// Change files of the commit just read, as in the log.
+    change_files: Vec<String>,
     /// States before ranges of compacted commits, by the version after them.
     bases: BTreeMap<Version, TableState>,
 }
@@ -53,7 +56,16 @@ pub(super) async fn replay(table: &Table, listing: &[LogEntry], findings: &mut F
     let mut versions: Vec<Version> = survey.commits.keys().chain(survey.checkpoints.keys()).copied().collect();
     versions.sort_unstable();
     versions.dedup();
-    let mut walk = Walk { table, survey, findings, state: None, time: None, writer: None, bases: BTreeMap::new() };
+    let mut walk = Walk {
+        table,
+        survey,
+        findings,
+        state: None,
+        time: None,
+        writer: None,
+        change_files: Vec::new(),
+        bases: BTreeMap::new(),
+    };
     let names: Vec<(Version, Option<String>)> = versions
         .into_iter()
         .map(|version| (version, walk.survey.commits.get(&version).map(|entry| entry.name.clone())))
@@ -97,6 +109,7 @@ impl Walk<'_> {
             Some(Err(error)) => return Err(error).on(self.table.uri()),
             None => None,
         };
+        self.change_files(version).await?;
         for checkpoint in self.survey.checkpoints.get(&version).cloned().unwrap_or_default() {
             self.checkpoint(checkpoint).await?;
         }
@@ -118,6 +131,13 @@ impl Walk<'_> {
             Action::CommitInfo(info) => Some((at, info)),
             _ => None,
         });
+        self.change_files = actions
+            .iter()
+            .filter_map(|action| match action {
+                Action::Cdc(file) => Some(file.path.clone()),
+                _ => None,
+            })
+            .collect();
         self.writer = info.and_then(|(_, info)| info.engine_info.clone()).or(self.writer.take());
         let first = info.is_some_and(|(at, _)| at == 0);
         let time = info.and_then(|(_, info)| info.in_commit_timestamp).map(TimestampMs);
@@ -161,6 +181,27 @@ impl Walk<'_> {
         };
         let finding = Finding::new(Rule::TimesRise, what).at(state.version).of(name).by(self.writer.as_deref());
         self.findings.push(finding);
+    }
+
+    /// Looks for the change files of a version. Where the retention of deleted files has passed, vacuum may have them taken.
+    async fn change_files(&mut self, version: Version) -> Result<()> {
+        let paths = std::mem::take(&mut self.change_files);
+        let retention = self.state.as_ref().map_or(i64::MAX, |state| state.properties.deleted_file_retention_ms);
+        let written = self.survey.commits.get(&version).map(|entry| entry.modified);
+        let kept = written.is_some_and(|written| written >= self.table.env().now().minus_ms(retention));
+        for path in paths {
+            let what = match DataPath::decode(&path) {
+                Ok(relative) => match self.table.data_store().head(&relative).await {
+                    Ok(_) => continue,
+                    Err(StorageError::NotFound { .. }) => "the change file is missing in the store".to_owned(),
+                    Err(error) => return Err(error).on(self.table.uri()),
+                },
+                Err(error) => error.to_string(),
+            };
+            let finding = Finding::new(Rule::ChangeFileThere, what).at(version).of(&path);
+            self.findings.push(if kept { finding } else { finding.with_severity(Severity::Note) });
+        }
+        Ok(())
     }
 
     fn unreadable(&mut self, version: Version, name: &str, what: String) {

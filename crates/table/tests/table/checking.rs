@@ -415,6 +415,22 @@ async fn row_ids_that_two_files_share_are_named() {
 }
 
 #[tokio::test]
+async fn a_missing_change_file_is_named_with_its_version() {
+    let world = World::with_names().await;
+    world.table.append(vec![range(0..3)]).await.expect("appended");
+    world.table.data_store().put("_change_data/a", Bytes::from_static(b"x")).await.expect("written");
+    let lines = |file: &str| {
+        format!("{{\"commitInfo\":{{}}}}\n{{\"cdc\":{{\"path\":\"{file}\",\"partitionValues\":{{}},\"size\":1}}}}\n")
+    };
+    write(&world, &commit_name(v(2)), lines("_change_data/a")).await;
+    assert_eq!(check(&world).await.findings, []);
+    write(&world, &commit_name(v(2)), lines("_change_data/b")).await;
+    let report = check(&world).await;
+    assert_eq!(broken(&report), [Rule::ChangeFileThere]);
+    assert_eq!((report.findings[0].version, report.findings[0].path.as_deref()), (Some(v(2)), Some("_change_data/b")));
+}
+
+#[tokio::test]
 async fn partition_values_of_another_type_are_named() {
     let batch = Batch::new().long("id", [1]).long("p", [7]).build();
     let create = CreateTable::from_arrow(&batch.schema()).expect("a Delta schema").with_partition_columns(["p"]);
