@@ -298,9 +298,9 @@ impl Walk<'_> {
 /// The error itself if the store failed.
 pub(super) fn what_is_wrong(error: TableError) -> Result<String> {
     match error.format_error() {
-        Some(FormatError::VersionOutOfRange(_)) | None if !is_about_file(&error) => Err(error),
         Some(found) => Ok(found.to_string()),
-        None => Ok(error.to_string()),
+        None if is_about_file(&error) => Ok(error.to_string()),
+        None => Err(error),
     }
 }
 

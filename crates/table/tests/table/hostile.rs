@@ -88,7 +88,12 @@ fn throw(name: &str, cases: u32) {
         target(&bytes);
         Ok(())
     });
-    ran.unwrap_or_else(|failure| panic!("{name}: {failure}"));
+    ran.unwrap_or_else(|failure| match failure {
+        proptest::test_runner::TestError::Fail(why, bytes) => {
+            panic!("{name}: {why}\non {:?}", String::from_utf8_lossy(&bytes))
+        }
+        abort => panic!("{name}: {abort}"),
+    });
 }
 
 #[test]
