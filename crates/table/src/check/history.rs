@@ -18,7 +18,7 @@ use futures::{StreamExt, stream};
 use super::compare::differences;
 use super::finding::{Finding, Findings, Rule, Severity};
 use crate::error::{OnTable, Result, TableError};
-use crate::load::read_segment;
+use crate::load::{is_there, read_segment};
 use crate::table::Table;
 
 /// Commits read ahead.
@@ -102,6 +102,8 @@ impl Walk<'_> {
         }
         self.state = match bytes {
             Some(Ok(bytes)) => self.commit(before, version, &name, &bytes),
+            // Somebody cleaned the log up meanwhile.
+            Some(Err(StorageError::NotFound { .. })) if !is_there(self.table, version).await? => None,
             Some(Err(error @ (StorageError::NotFound { .. } | StorageError::Format(_)))) => {
                 self.unreadable(version, &name, error.to_string());
                 None

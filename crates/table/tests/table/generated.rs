@@ -287,7 +287,7 @@ async fn holds(plan: Plan) -> std::result::Result<(), TestCaseError> {
     let arrow = plan.schema.to_arrow().expect("types that Arrow has");
     let mut create = CreateTable::new(plan.schema.clone())
         .with_property("delta.enableDeletionVectors", "true")
-        .with_property("delta.checkpoint.writeStatsAsJson", if plan.seed % 2 == 0 { "true" } else { "false" });
+        .with_property("delta.checkpoint.writeStatsAsJson", if plan.seed.is_multiple_of(2) { "true" } else { "false" });
     if let Some(column) = &plan.partition {
         create = create.with_partition_columns([column.clone()]);
     }
