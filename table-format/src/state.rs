@@ -71,8 +71,7 @@ impl TableState {
     /// Refuses a version that this build cannot read soundly.
     ///
     /// # Errors
-    /// As [`check_readable`](crate::feature::check_readable) and
-    /// [`check_column_mapping`](crate::feature::check_column_mapping).
+    /// As [`check_readable`] and [`check_column_mapping`].
     pub fn check_readable(&self) -> Result<()> {
         check_readable(&self.protocol, &self.metadata)?;
         check_column_mapping(&self.metadata, &self.schema)
