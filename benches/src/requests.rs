@@ -25,19 +25,16 @@ struct Watched {
 
 impl Watched {
     fn new(place: Option<&str>, table: &str) -> Result<Self, BoxError> {
-        let (inner, root, uri, kind) = match place {
-            None => {
-                let store: Arc<dyn floe::object_store::ObjectStore> = Arc::new(InMemory::new());
-                (store, table.into(), format!("memory:///{table}"), StoreKind::Memory)
-            }
+        let opened = match place {
+            None => Location::with_store(Arc::new(InMemory::new()), table.into(), format!("memory:///{table}"))
+                .with_kind(StoreKind::Memory),
             Some(place) => {
                 let uri = format!("{}/{table}-{}", place.trim_end_matches('/'), Env::system().uuid());
-                let opened = Location::open(&uri, &StorageOptions::from_env())?;
-                (opened.store, opened.root, opened.uri, opened.kind)
+                Location::open(&uri, &StorageOptions::from_env())?
             }
         };
-        let store = Arc::new(CountingStore::new(inner));
-        let location = Location::with_store(store.clone(), root, &uri).with_kind(kind);
+        let store = Arc::new(CountingStore::new(opened.store.clone()));
+        let location = opened.map_store(|_| store.clone());
         let before = store.counts();
         Ok(Watched { store, location, before, began_ms: Env::system().now().0 })
     }
@@ -72,7 +69,11 @@ pub(crate) async fn run(place: Option<&str>) -> Result<(), BoxError> {
     println!("| operation | GET | HEAD | LIST | PUT | DELETE | all | ms |");
     println!("|---|---|---|---|---|---|---|---|");
     plain(place).await?;
-    keyed(place).await
+    for inline in [false, true] {
+        println!("\ninline deletion vectors: {inline}\n");
+        keyed(place, inline).await?;
+    }
+    Ok(())
 }
 
 async fn plain(place: Option<&str>) -> Result<(), BoxError> {
@@ -96,7 +97,7 @@ async fn plain(place: Option<&str>) -> Result<(), BoxError> {
     Ok(())
 }
 
-async fn keyed(place: Option<&str>) -> Result<(), BoxError> {
+async fn keyed(place: Option<&str>, inline: bool) -> Result<(), BoxError> {
     let mut watched = Watched::new(place, "keyed")?;
     let rows = |ids: &mut dyn Iterator<Item = i64>, round: i64| {
         let ids: Vec<i64> = ids.collect();
@@ -106,6 +107,7 @@ async fn keyed(place: Option<&str>) -> Result<(), BoxError> {
         RecordBatch::try_from_iter([("id", ids), ("text", texts)])
     };
     let create = CreateTable::from_arrow(&rows(&mut (0..0), 0)?.schema())?.with_primary_key(["id"]);
+    let create = create.with_property("floe.inlineDeletionVectors", inline.to_string());
     let table = watched.builder().create(create).await?;
     for file in 0..4 {
         let (first, end) = (file * KEYED_ROWS / 4, (file + 1) * KEYED_ROWS / 4);
@@ -129,6 +131,17 @@ async fn keyed(place: Option<&str>) -> Result<(), BoxError> {
             return Err(format!("key {id} was not found").into());
         }
         watched.report(what);
+    }
+    for round in 0..40 {
+        table.upsert(vec![rows(&mut scattered(1000 + round), round)?]).await?;
+    }
+    watched.report("40 upserts of 100 others");
+    let table = watched.builder().open().await?;
+    table.snapshot().await?;
+    watched.report("opened by another process");
+    for n in 0..3 {
+        table.upsert(vec![rows(&mut scattered(2000 + n), n)?]).await?;
+        watched.report("upsert of 100 others");
     }
     Ok(())
 }

@@ -96,6 +96,8 @@ pub mod name {
     pub const RECORD_INDEX: &str = "floe.recordIndex";
     /// Whether writers compact after their commits.
     pub const AUTO_COMPACT: &str = "floe.autoCompact";
+    /// Ours: whether small deletion vectors are kept inside the log.
+    pub const INLINE_DELETION_VECTORS: &str = "floe.inlineDeletionVectors";
 }
 
 /// The properties of a table that Floe acts on, with the value that holds where the table does not set one.
@@ -158,6 +160,8 @@ pub struct TableProperties {
     pub record_index: bool,
     /// Whether writers compact after their commits.
     pub auto_compact: bool,
+    /// Whether small deletion vectors are kept inside the log, which saves each commit a file and which Trino 476 refuses.
+    pub inline_deletion_vectors: bool,
     /// What is wrong with values that do not decode and that only writers act on: see [`check`](Self::check).
     pub unusable: Vec<FormatError>,
 }
@@ -227,6 +231,7 @@ impl Default for TableProperties {
             duplicate_keys: DuplicateKeys::Fail,
             record_index: true,
             auto_compact: false,
+            inline_deletion_vectors: false,
             unusable: Vec::new(),
         }
     }
@@ -310,6 +315,7 @@ impl TableProperties {
             duplicate_keys: read.optional(name::DUPLICATE_KEYS, value::duplicate_keys).unwrap_or_default(),
             record_index: read.optional(name::RECORD_INDEX, value::boolean).unwrap_or(default.record_index),
             auto_compact: read.optional(name::AUTO_COMPACT, value::boolean).unwrap_or(default.auto_compact),
+            inline_deletion_vectors: read.optional(name::INLINE_DELETION_VECTORS, value::boolean).unwrap_or(false),
             unusable: Vec::new(),
         };
         Ok(TableProperties { unusable: read.unusable.into_inner(), ..parsed })

@@ -9,7 +9,7 @@ use futures::TryStreamExt;
 use futures::future::join_all;
 
 use crate::data_store::DataStore;
-use crate::deletion_vectors;
+use crate::deletion_vectors::{self, Placement};
 use crate::doctor;
 use crate::env::Env;
 use crate::error::StorageError;
@@ -201,12 +201,14 @@ async fn deletion_vectors_are_read_back(data: &DataStore, env: &Env) -> Result<(
         rows
     };
     let sets = [small, sparse(7), sparse(100_000)];
-    let descriptors = works("write", deletion_vectors::write_file(data, env, &sets).await)?;
-    let kinds: Vec<&str> = descriptors.iter().map(|descriptor| descriptor.storage_type.as_str()).collect();
-    expect("where the sets are", kinds, vec!["i", "u", "u"])?;
-    let loaded: Vec<RowSet> = works("load", deletion_vectors::load_many(data, descriptors).try_collect().await)?;
-    for (loaded, written) in loaded.iter().zip(&sets) {
-        expect("rows of a set", loaded.iter().collect::<Vec<_>>() == written.iter().collect::<Vec<_>>(), true)?;
+    for (placement, kinds) in [(Placement::Inline, ["i", "u", "u"]), (Placement::File, ["u", "u", "u"])] {
+        let written = works("write", deletion_vectors::write_vectors(data, env, &sets, placement).await)?;
+        let placed: Vec<&str> = written.iter().map(|descriptor| descriptor.storage_type.as_str()).collect();
+        expect("where the sets are", placed, kinds.to_vec())?;
+        let loaded: Vec<RowSet> = works("load", deletion_vectors::load_many(data, written).try_collect().await)?;
+        for (loaded, written) in loaded.iter().zip(&sets) {
+            expect("rows of a set", loaded.iter().collect::<Vec<_>>() == written.iter().collect::<Vec<_>>(), true)?;
+        }
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ use parquet::file::metadata::ParquetMetaData;
 use crate::access::Access;
 use crate::env::Env;
 use crate::error::{Result, StorageError};
+use crate::file_cache::{self, Wanted};
 use crate::kept::Kept;
 use crate::location::Location;
 use crate::upload::Upload;
@@ -102,6 +103,46 @@ impl DataStore {
     pub async fn get_ranges(&self, relative: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         let path = self.location().absolute(relative)?;
         self.access.get_ranges(&path, ranges).await
+    }
+
+    /// Reads several ranges of a file of `size` bytes that never changes, as [`DataStore::get_ranges`], by way of the
+    /// location's [`FileCache`](crate::FileCache) where it has one. What the cache gives is to be checked by the caller,
+    /// who calls [`DataStore::forget_kept`] and reads the file itself where it proves wrong.
+    ///
+    /// # Errors
+    /// As [`DataStore::get`].
+    pub async fn get_ranges_kept(&self, relative: &str, size: u64, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let Some(cache) = &self.location().cache else {
+            return self.get_ranges(relative, ranges).await;
+        };
+        let kept = match self.keep(relative, size, file_cache::cost(ranges)).await {
+            true => cache.read(&cache.path_of(&self.location().uri, relative), ranges).await,
+            false => None,
+        };
+        match kept {
+            Some(parts) => Ok(parts),
+            None => self.get_ranges(relative, ranges).await,
+        }
+    }
+
+    /// Whether [`DataStore::get_ranges_kept`] reads this file of `size` bytes without a request. `cost` is what the caller
+    /// pays now if it does not, in bytes that could be read for it: once that adds up to the cost of fetching the file
+    /// whole, it is fetched. Always `false` where the location has no cache.
+    pub async fn keep(&self, relative: &str, size: u64, cost: u64) -> bool {
+        let Some(cache) = &self.location().cache else { return false };
+        let kept = cache.path_of(&self.location().uri, relative);
+        match cache.wants(&kept, size, cost).await {
+            Wanted::Here => true,
+            Wanted::Whole => cache.take_in(&kept, size, |range| self.get_range(relative, range)).await,
+            Wanted::Pieces => false,
+        }
+    }
+
+    /// Drops a file from the location's cache.
+    pub async fn forget_kept(&self, relative: &str) {
+        if let Some(cache) = &self.location().cache {
+            cache.remove(&cache.path_of(&self.location().uri, relative)).await;
+        }
     }
 
     /// Reads the last `length` bytes of a file of `size` bytes, or all of a smaller one.

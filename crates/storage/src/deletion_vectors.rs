@@ -15,8 +15,11 @@ use crate::error::{Result, StorageError};
 #[cfg(test)]
 mod tests;
 
-/// Bitmaps up to this size, serialised, are kept in the log itself: a look at the file would cost more than its bytes.
-const INLINE_BYTES_MAX: usize = 128;
+/// Bitmaps up to this size, serialised, may be kept in the log itself, which saves every reader a request and the writer
+/// one. A file's rows deleted here and there by hundreds fit in.
+const INLINE_BYTES_MAX: usize = 1024;
+/// And so many bytes of them in one commit; the rest goes into a file, because the log is read whole.
+const INLINE_BYTES_MAX_A_COMMIT: usize = 16 << 10;
 
 /// Bitmaps loaded at the same time.
 const LOADS_IN_FLIGHT: usize = 16;
@@ -65,24 +68,46 @@ pub fn load_many(store: &DataStore, descriptors: Vec<DeletionVectorDescriptor>) 
         .boxed()
 }
 
-/// Descriptors for `sets`, in order. Small sets are inline; all others go into one new file, in one request.
+/// Where bitmaps are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placement {
+    /// All in one file a commit, which every reader of deletion vectors takes.
+    File,
+    /// Small ones inside the log, which saves the file. Trino 476 refuses tables with those.
+    Inline,
+}
+
+/// Descriptors for `sets`, in order. Sets that are not put inside the log go into one new file, in one request.
 ///
 /// # Errors
 /// `LimitExceeded` if the file would outgrow its 32-bit offsets, and the failures of the store.
-pub async fn write_file(store: &DataStore, env: &Env, sets: &[RowSet]) -> Result<Vec<DeletionVectorDescriptor>> {
+pub async fn write_vectors(
+    store: &DataStore,
+    env: &Env,
+    sets: &[RowSet],
+    placement: Placement,
+) -> Result<Vec<DeletionVectorDescriptor>> {
     let uuid = env.uuid();
     let mut file = DvFileWriter::new();
     let mut descriptors = Vec::with_capacity(sets.len());
     let mut any_in_file = false;
+    let mut inline_bytes_left = match placement {
+        Placement::File => 0,
+        Placement::Inline => INLINE_BYTES_MAX_A_COMMIT,
+    };
     for rows in sets {
-        let inline = encode_inline(rows);
-        if usize::try_from(inline.size_in_bytes).is_ok_and(|size| size <= INLINE_BYTES_MAX) {
-            descriptors.push(inline);
-        } else {
-            let (offset, size) = file.add(rows)?;
-            any_in_file = true;
-            descriptors.push(descriptor_for_file("", uuid, offset, size, rows.len()));
+        if inline_bytes_left > 0 {
+            let inline = encode_inline(rows);
+            let size = usize::try_from(inline.size_in_bytes).unwrap_or(usize::MAX);
+            if size <= INLINE_BYTES_MAX.min(inline_bytes_left) {
+                inline_bytes_left -= size;
+                descriptors.push(inline);
+                continue;
+            }
         }
+        let (offset, size) = file.add(rows)?;
+        any_in_file = true;
+        descriptors.push(descriptor_for_file("", uuid, offset, size, rows.len()));
     }
     if any_in_file {
         store.put(&file_path("", uuid), Bytes::from(file.finish())).await?;

@@ -25,6 +25,7 @@
 //! ```
 
 pub mod env;
+mod file_cache;
 mod kept;
 
 pub mod error;
@@ -60,6 +61,7 @@ pub use data_file::{
 pub use data_store::{DataStore, FileUpload};
 pub use env::{Env, Environment};
 pub use error::{Result, StorageError};
+pub use file_cache::FileCache;
 pub use kept::Kept;
 pub use local::LocalStore;
 pub use location::{Location, StoreKind};

@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 use url::Url;
 
 use crate::error::{Result, StorageError};
+use crate::file_cache::FileCache;
 use crate::local::LocalStore;
 use crate::options::{Secrets, StorageOptions};
 
@@ -39,6 +40,13 @@ pub enum StoreKind {
     Other,
 }
 
+impl StoreKind {
+    /// Whether every request goes across a network, and costs time and money for itself.
+    pub fn is_remote(self) -> bool {
+        matches!(self, StoreKind::S3 | StoreKind::Azure | StoreKind::Gcs)
+    }
+}
+
 /// A folder in an object store. Cheap to clone.
 #[derive(Clone)]
 pub struct Location {
@@ -51,6 +59,8 @@ pub struct Location {
     /// What kind of store it is.
     pub kind: StoreKind,
     secrets: Secrets,
+    /// Where files of a store across a network are kept on this machine.
+    pub(crate) cache: Option<FileCache>,
     /// Whether put-if-absent has to be tried before it is relied on, and the outcome once it was.
     conditional_put: Option<Arc<OnceCell<()>>>,
 }
@@ -128,6 +138,7 @@ impl Location {
             root,
             kind: StoreKind::Other,
             secrets: Secrets::default(),
+            cache: None,
             conditional_put: Some(Arc::default()),
         }
     }
@@ -136,6 +147,13 @@ impl Location {
     pub fn with_kind(mut self, kind: StoreKind) -> Location {
         self.kind = kind;
         self.conditional_put = (kind == StoreKind::Other).then(Arc::default);
+        self
+    }
+
+    /// Keeps files that never change, those of the record index, in this cache; [`Location::open`] gives the stores of the
+    /// clouds one of their own.
+    pub fn with_cache(mut self, cache: FileCache) -> Location {
+        self.cache = Some(cache);
         self
     }
 

@@ -21,9 +21,10 @@ impl StorageOptions {
         StorageOptions::default()
     }
 
-    /// The options that the environment variables `AWS_*`, `AZURE_*` and `GOOGLE_*` hold.
+    /// The options that the environment variables `AWS_*`, `AZURE_*`, `GOOGLE_*` and `FLOE_CACHE_*` hold.
     pub fn from_env() -> Self {
-        let ours = |name: &str| ["aws_", "azure_", "google_"].iter().any(|prefix| name.starts_with(prefix));
+        let ours =
+            |name: &str| ["aws_", "azure_", "google_", "floe_cache_"].iter().any(|prefix| name.starts_with(prefix));
         // Names and values that are not UTF-8 cannot be options.
         let variables = std::env::vars_os().filter_map(|(name, value)| {
             let name = name.into_string().ok()?.to_ascii_lowercase();
@@ -75,7 +76,9 @@ impl StorageOptions {
     /// The values that must not appear in any text.
     #[cfg(any(test, feature = "s3", feature = "azure", feature = "gcs"))]
     pub(crate) fn secrets(&self) -> Secrets {
-        const HARMLESS: [&str; 12] = [
+        const HARMLESS: [&str; 14] = [
+            "cache_dir",
+            "cache_bytes",
             "region",
             "endpoint",
             "allow_http",

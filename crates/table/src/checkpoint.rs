@@ -16,6 +16,10 @@ use floe_table_format::{TableState, Version};
 use crate::error::{OnTable, Result};
 use crate::table::Table;
 
+/// On a store across a network a checksum is written for every so many versions: it would be one in four requests of a
+/// small commit. Versions with a checkpoint, which readers hold it against, always have theirs.
+const CHECKSUM_INTERVAL_REMOTE: u64 = 10;
+
 /// Rows of one row group of a checkpoint: small enough that a reader can take several in parallel.
 const ROWS_PER_BATCH: usize = 64 * 1024;
 
@@ -40,13 +44,15 @@ impl Table {
     }
 }
 
-/// Writes the checksum of a version of our own, and a checkpoint when one is due. Failures are passed over: the commit
+/// Writes a checkpoint and the checksum of a version of our own, when they are due. Failures are passed over: the commit
 /// stands, and the next one tries again.
 pub(crate) async fn after_commit(table: &Table, state: &Arc<TableState>, token: &str) {
-    let checksum = VersionChecksum::from_state(state, Some(token));
-    let _ = table.log_store().write_new(&checksum_name(state.version), Bytes::from(checksum.to_json())).await;
     let interval = state.properties.checkpoint_interval.max(1);
     let due = state.version.get() > 0 && state.version.get().is_multiple_of(interval);
+    if due || !table.location().kind.is_remote() || state.version.get().is_multiple_of(CHECKSUM_INTERVAL_REMOTE) {
+        let checksum = VersionChecksum::from_state(state, Some(token));
+        let _ = table.log_store().write_new(&checksum_name(state.version), Bytes::from(checksum.to_json())).await;
+    }
     // An old log is only cleaned behind a new checkpoint.
     if due && write_checkpoint(table, state).await.is_ok() && state.properties.enable_expired_log_cleanup {
         let _ = clean_up(table, state).await;

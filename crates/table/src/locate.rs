@@ -240,11 +240,12 @@ async fn choose(
 ) -> (RunFiles, Vec<FileId>) {
     let rows_of = |id: &FileId| state.files.get(id).num_records().unwrap_or(1 << 20);
     let rows: u64 = candidates.iter().map(&rows_of).sum();
+    let scan_bytes_per_row = 8.0 * key.columns.len() as f64;
+    let local = CostModel { scan_bytes_per_row, ..CostModel::LOCAL };
     let cost = match table.location().kind {
-        StoreKind::Memory | StoreKind::Local => CostModel::LOCAL,
-        _ => CostModel::REMOTE,
+        StoreKind::Memory | StoreKind::Local => local,
+        _ => CostModel { scan_bytes_per_row, ..CostModel::REMOTE },
     };
-    let cost = CostModel { scan_bytes_per_row: 8.0 * key.columns.len() as f64, ..cost };
     let index = table.index();
     if state.properties.record_index && rows >= table.0.index_from_rows {
         index.refresh(table.data_store(), table.env(), key).await;
@@ -270,10 +271,20 @@ async fn choose(
             files: files.len() as u64,
             rows: files.iter().map(&rows_of).sum(),
         };
-        report.index_cost_us += (choice.index_ns(&cost) / 1000.0) as u64;
-        report.scan_cost_us += (choice.scan_ns(&cost) / 1000.0) as u64;
-        match choice.way(&cost) {
-            Way::Index => by_index.push((runs[number].clone(), files)),
+        let (run, scan_ns) = (&runs[number], choice.scan_ns(&cost));
+        let (mut way, mut index_ns) = (choice.way(&cost), choice.index_ns(&cost));
+        // A run on the local disk is as good as one of a local store, and what reading without it costs counts towards
+        // fetching it. (A look-up through the run counts for itself.)
+        if way == Way::Scan
+            && choice.index_ns(&local) < scan_ns
+            && run.keep(table.data_store(), scan_ns / cost.byte_ns).await
+        {
+            (way, index_ns) = (Way::Index, choice.index_ns(&local));
+        }
+        report.index_cost_us += (index_ns / 1000.0) as u64;
+        report.scan_cost_us += (scan_ns / 1000.0) as u64;
+        match way {
+            Way::Index => by_index.push((run.clone(), files)),
             Way::Scan => scanned.extend(files),
         }
     }

@@ -99,6 +99,14 @@ impl Run {
         }
     }
 
+    /// Whether look-ups read the run without asking a store across a network. `cost` is what this one pays if not, in bytes.
+    pub(crate) async fn keep(&self, store: &DataStore, cost: f64) -> bool {
+        match &self.place {
+            Place::Memory(_) => true,
+            Place::Store { path, footer } => store.keep(path, block_bytes(footer), cost as u64).await,
+        }
+    }
+
     /// The entries of a slice, ascending; none if the run is missing or damaged.
     pub(crate) async fn slice(&self, store: &DataStore, slice: Slice) -> Option<Vec<Entry>> {
         match &self.place {
@@ -300,14 +308,8 @@ impl TableIndex {
             if missing.is_empty() {
                 continue;
             }
-            let ranges: Vec<_> = missing
-                .iter()
-                .map(|block| footer.range_of(*block))
-                .map(|range| range.start as u64..range.end as u64)
-                .collect();
-            let read = store.get_ranges(path, &ranges).await.ok()?;
-            for (block, bytes) in missing.iter().zip(&read) {
-                let entries = footer.entries_of(*block, bytes).ok()?;
+            let read = read_blocks(store, path, footer, &missing).await?;
+            for (block, entries) in missing.iter().zip(read) {
                 found.extend(entries.iter().filter(|entry| keys.contains(&entry.hash)));
                 if remembered {
                     self.blocks.insert((id, *block), Arc::new(entries), 1);
@@ -382,6 +384,9 @@ impl TableIndex {
         }
         let paths: Vec<String> = runs.iter().filter_map(|run| run.path().map(str::to_owned)).collect();
         if !paths.is_empty() {
+            for path in &paths {
+                store.forget_kept(path).await;
+            }
             // One that stays behind is found again as a run whose files others cover, too.
             let _ = store.delete_many(paths).await;
         }
@@ -408,6 +413,9 @@ impl TableIndex {
         *self.shared() = Shared::default();
         self.blocks.clear();
         let count = paths.len() as u64;
+        for path in &paths {
+            store.forget_kept(path).await;
+        }
         for outcome in store.delete_many(paths).await {
             outcome?;
         }
@@ -438,6 +446,30 @@ fn run_number(path: &str) -> u64 {
     let mut state = DefaultHasher::new();
     path.hash(&mut state);
     state.finish()
+}
+
+/// What is kept of a run: its blocks. The footer is worth nothing without them and comes from the store.
+fn block_bytes(footer: &Footer) -> u64 {
+    u64::from(footer.blocks()) * BLOCK_BYTES as u64
+}
+
+/// The entries of these blocks of a run, by way of the local cache; none if the run is missing or damaged.
+async fn read_blocks(store: &DataStore, path: &str, footer: &Footer, blocks: &[Block]) -> Option<Vec<Vec<Entry>>> {
+    let range = |block: &Block| {
+        let range = footer.range_of(*block);
+        range.start as u64..range.end as u64
+    };
+    let ranges: Vec<_> = blocks.iter().map(range).collect();
+    let decode = |read: Vec<Bytes>| -> Option<Vec<Vec<Entry>>> {
+        blocks.iter().zip(&read).map(|(block, bytes)| footer.entries_of(*block, bytes).ok()).collect()
+    };
+    let read = store.get_ranges_kept(path, block_bytes(footer), &ranges).await.ok()?;
+    if let Some(entries) = decode(read) {
+        return Some(entries);
+    }
+    // It may be the cache that is damaged.
+    store.forget_kept(path).await;
+    decode(store.get_ranges(path, &ranges).await.ok()?)
 }
 
 /// A run in the store, if it is sound and about this key.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use floe_index::{KeySet, Sieve};
-use floe_storage::deletion_vectors;
+use floe_storage::deletion_vectors::{self, Placement};
 use floe_table_format::conflict::{Redo, Rule, Why, Winner};
 use floe_table_format::path::DataPath;
 use floe_table_format::{
@@ -464,7 +464,10 @@ impl Transaction {
         }
         if !vectors.is_empty() {
             let sets: Vec<RowSet> = vectors.iter().map(|(_, rows)| rows.clone()).collect();
-            let written = deletion_vectors::write_file(&self.table.0.data, &self.table.0.env, &sets).await.on(&uri)?;
+            let inline = base.is_some_and(|base| base.properties.inline_deletion_vectors);
+            let placement = if inline { Placement::Inline } else { Placement::File };
+            let (store, env) = (&self.table.0.data, &self.table.0.env);
+            let written = deletion_vectors::write_vectors(store, env, &sets, placement).await.on(&uri)?;
             for ((mut add, rows), descriptor) in vectors.into_iter().zip(written) {
                 self.table.vectors().keep(&descriptor, Arc::new(rows));
                 add.deletion_vector = Some(descriptor);

@@ -85,6 +85,7 @@ const PROPERTIES: &[(&str, Kind)] = &[
     (name::DUPLICATE_KEYS, Kind::DuplicateKeys),
     (name::RECORD_INDEX, Kind::Boolean),
     (name::AUTO_COMPACT, Kind::Boolean),
+    (name::INLINE_DELETION_VECTORS, Kind::Boolean),
 ];
 
 const CODECS: &[&str] = &["uncompressed", "none", "snappy", "gzip", "lz4", "lz4_raw", "zstd"];

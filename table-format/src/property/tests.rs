@@ -56,6 +56,7 @@ fn all_properties_are_read() {
         ("floe.duplicateKeys", "latest"),
         ("floe.recordIndex", "false"),
         ("floe.autoCompact", "true"),
+        ("floe.inlineDeletionVectors", "true"),
     ]);
     let path = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
     let expected = TableProperties {
@@ -87,6 +88,7 @@ fn all_properties_are_read() {
         duplicate_keys: DuplicateKeys::Latest,
         record_index: false,
         auto_compact: true,
+        inline_deletion_vectors: true,
         unusable: Vec::new(),
     };
     assert_eq!(properties, Ok(expected));

@@ -26,25 +26,53 @@ fn corrupt(error: &StorageError) -> bool {
     matches!(error, StorageError::Format(FormatError::CorruptDv { .. }))
 }
 
-#[tokio::test]
-async fn small_sets_are_inline_and_the_others_share_one_file() {
-    let (store, counting) = store();
-    let inline = write_file(&store, store.env(), &[rows(1, 3), rows(9, 1)]).await.unwrap();
-    assert!(inline.iter().all(|descriptor| descriptor.storage_type == "i"));
-    assert_eq!(counting.counts().total(), 0);
-    let sets = [rows(1000, 500), rows(1, 1), rows(77, 900)];
-    let descriptors = write_file(&store, store.env(), &sets).await.unwrap();
-    assert_eq!(counting.counts().puts, 1);
-    for (descriptor, rows) in descriptors.iter().zip(&sets) {
+async fn read_back(store: &DataStore, descriptors: &[DeletionVectorDescriptor], sets: &[RowSet]) {
+    assert_eq!(descriptors.len(), sets.len());
+    for (descriptor, rows) in descriptors.iter().zip(sets) {
         assert_eq!(descriptor.cardinality as u64, rows.len());
-        assert!(load(&store, descriptor).await.unwrap().iter().eq(rows.iter()));
+        assert!(load(store, descriptor).await.unwrap().iter().eq(rows.iter()));
     }
+}
+
+#[tokio::test]
+async fn all_sets_of_a_commit_share_one_file() {
+    let (store, counting) = store();
+    let sets = [rows(1, 3), rows(1000, 500), rows(77, 900)];
+    let descriptors = write_vectors(&store, store.env(), &sets, Placement::File).await.unwrap();
+    assert!(descriptors.iter().all(|descriptor| descriptor.storage_type == "u"));
+    assert_eq!(counting.counts().total(), 1);
+    read_back(&store, &descriptors, &sets).await;
+    assert!(write_vectors(&store, store.env(), &[], Placement::File).await.unwrap().is_empty());
+    assert_eq!(counting.counts().puts, 1);
+}
+
+#[tokio::test]
+async fn small_sets_go_inside_the_log_where_the_table_wants_it_up_to_a_bound() {
+    let (store, counting) = store();
+    let small = [rows(1, 3), rows(9, 1)];
+    let descriptors = write_vectors(&store, store.env(), &small, Placement::Inline).await.unwrap();
+    assert!(descriptors.iter().all(|descriptor| descriptor.storage_type == "i"));
+    assert_eq!(counting.counts().total(), 0);
+    read_back(&store, &descriptors, &small).await;
+
+    let mixed = [rows(1000, 5000), rows(1, 1), rows(77, 9000)];
+    let descriptors = write_vectors(&store, store.env(), &mixed, Placement::Inline).await.unwrap();
+    let kinds: Vec<_> = descriptors.iter().map(|descriptor| descriptor.storage_type.as_str()).collect();
+    assert_eq!((kinds, counting.counts().puts), (vec!["u", "i", "u"], 1));
+    read_back(&store, &descriptors, &mixed).await;
+
+    let many = vec![rows(3, 200); 100];
+    let descriptors = write_vectors(&store, store.env(), &many, Placement::Inline).await.unwrap();
+    let inline: Vec<_> = descriptors.iter().filter(|descriptor| descriptor.storage_type == "i").collect();
+    let bytes: usize = inline.iter().map(|descriptor| descriptor.size_in_bytes as usize).sum();
+    assert!(inline.len() > 10 && bytes <= INLINE_BYTES_MAX_A_COMMIT, "{} {bytes}", inline.len());
+    read_back(&store, &descriptors, &many).await;
 }
 
 #[tokio::test]
 async fn a_missing_cut_or_flipped_file_is_corruption() {
     let (store, _) = store();
-    let descriptor = write_file(&store, store.env(), &[rows(1000, 500)]).await.unwrap().remove(0);
+    let descriptor = write_vectors(&store, store.env(), &[rows(1000, 500)], Placement::File).await.unwrap().remove(0);
     let path = store.list_all().try_next().await.unwrap().unwrap().path;
     let whole = store.get(&path).await.unwrap();
 

@@ -1,5 +1,6 @@
 //! Stores in the cloud, from options.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use url::Url;
 
 use super::{Location, StoreKind, invalid};
 use crate::error::{Result, StorageError};
+use crate::file_cache::FileCache;
 use crate::options::StorageOptions;
 
 /// Retries inside one request: enough to sit out a hiccup. What lasts longer is for the caller, who knows the operation.
@@ -36,6 +38,7 @@ fn for_each_option<K: FromStr>(options: &StorageOptions, prefix: &str, mut apply
     for (name, value) in options.given() {
         match name.parse() {
             Ok(key) => apply(key, value),
+            Err(_) if [CACHE_FOLDER, CACHE_BYTES].contains(&name) => {}
             Err(_) if PREFIXES.iter().any(|other| *other != prefix && name.starts_with(other)) => {}
             Err(_) => {
                 let known = KNOWN_OPTIONS.iter().copied().filter(|known| known.starts_with(prefix));
@@ -49,6 +52,36 @@ fn for_each_option<K: FromStr>(options: &StorageOptions, prefix: &str, mut apply
         }
     }
     Ok(())
+}
+
+/// The option that names the folder of the cache, `none` for no cache.
+const CACHE_FOLDER: &str = "floe_cache_dir";
+/// The option that says how many bytes that folder may hold.
+const CACHE_BYTES: &str = "floe_cache_bytes";
+/// What it may hold where nothing else is said.
+const CACHE_BYTES_DEFAULT: u64 = 4 << 30;
+
+/// The cache that the options ask for: by default the folder `floe` where this user's programs keep what can be fetched
+/// again. None for `floe_cache_dir = none`, and where there is no such folder.
+fn cache_of(options: &StorageOptions) -> Result<Option<FileCache>> {
+    let bytes_max = match options.get(CACHE_BYTES) {
+        None => CACHE_BYTES_DEFAULT,
+        Some(bytes) => bytes.trim().parse().map_err(|_| StorageError::InvalidOption {
+            key: CACHE_BYTES.into(),
+            what: "it is not a number of bytes".into(),
+        })?,
+    };
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let users = || variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
+    let folder = match options.get(CACHE_FOLDER).map(str::trim) {
+        Some("none" | "") => return Ok(None),
+        Some(folder) => PathBuf::from(folder),
+        None => match users() {
+            Some(folder) => folder.join("floe"),
+            None => return Ok(None),
+        },
+    };
+    Ok(FileCache::on_disk(folder, bytes_max))
 }
 
 const PREFIXES: [&str; 3] = ["aws_", "azure_", "google_"];
@@ -112,6 +145,7 @@ impl Location {
         let store = store.map_err(|error| invalid(&uri, secrets.redact(&error.to_string())))?;
         let mut location = Location::parsed(store, url, uri, kind)?;
         location.secrets = secrets;
+        location.cache = cache_of(options)?;
         Ok(location)
     }
 }

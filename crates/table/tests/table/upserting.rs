@@ -1,10 +1,13 @@
 //! Upserts, against a map from keys to rows.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use bytes::Bytes;
-use floe_storage::{DataFileWriter, PutOutcome, WriterSettings};
+use floe_storage::object_store::memory::InMemory;
+use floe_storage::object_store::{ObjectStore, ObjectStoreExt};
+use floe_storage::{DataFileWriter, FileCache, Location, PutOutcome, WriterSettings};
 use floe_table::{
     CommitOutcome, CreateTable, ErrorKind, OnDuplicate, OptimizeOptions, Table, TableError, UpsertReport,
 };
@@ -12,6 +15,7 @@ use floe_table_format::commit::{Stamp, assemble};
 use floe_table_format::{Add, ChangeSet, Operation, ReadSet, RowSet, TimestampMs, path::DataPath};
 use floe_testkit::{Batch, rows};
 use futures::TryStreamExt;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
 
 use crate::world::{World, rows_now};
@@ -329,22 +333,69 @@ async fn an_upsert_replaces_rows_of_its_keys_and_inserts_the_others() {
 }
 
 #[tokio::test]
-async fn a_small_upsert_to_an_open_table_costs_two_puts_and_its_checksum() {
+async fn a_small_upsert_to_an_open_table_costs_three_puts_or_two_and_its_checksum() {
+    for (inline, most) in [("false", 4), ("true", 3)] {
+        let world = World::new(keyed().with_property("floe.inlineDeletionVectors", inline)).await;
+        let rows: Vec<Row> = (0..500).map(|n| row(n, 1, "a", "b")).collect();
+        world.table.append(vec![batch(&rows)]).await.expect("appended");
+        world.table.upsert(vec![batch(&[row(2, 2, "e", "f")])]).await.expect("upserted");
+        let before = world.store.counts();
+        let rows = [row(2, 3, "g", "h"), row(7, 3, "g", "h"), row(900, 3, "g", "h")];
+        world.table.upsert(vec![batch(&rows)]).await.expect("upserted");
+        let spent = world.store.counts() - before;
+        assert!(spent.total() == most && spent.puts == most, "rows, bitmaps, commit and checksum: {spent:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_index_is_read_from_a_local_cache_which_may_be_damaged() {
     let world = World::new(keyed()).await;
-    world
-        .table
-        .append(vec![batch(&(0..500).map(|n| row(n, 1, "a", "b")).collect::<Vec<_>>())])
-        .await
-        .expect("appended");
-    world.table.upsert(vec![batch(&[row(2, 2, "e", "f")])]).await.expect("upserted");
-    let before = world.store.counts();
-    world
-        .table
-        .upsert(vec![batch(&[row(2, 3, "g", "h"), row(7, 3, "g", "h"), row(900, 3, "g", "h")])])
-        .await
-        .expect("upserted");
-    let spent = world.store.counts() - before;
-    assert!(spent.total() <= 3, "rows, commit and checksum; old rows are found in memory: {spent:?}");
+    // Files over one another, so that statistics leave the look-ups to the index.
+    for first in 0..8 {
+        let part: Vec<Row> = (first..30_000).step_by(8).map(|n| row(n, 1, "a", "b")).collect();
+        world.table.append(vec![batch(&part)]).await.expect("appended");
+    }
+    world.table.build_index().await.expect("built");
+    let disk = Arc::new(InMemory::new());
+    let open = || async {
+        let cache = FileCache::in_store(disk.clone(), "cache".into(), 1 << 30);
+        let location = Location::with_store(world.store.clone(), "t".into(), "memory:///t").with_cache(cache);
+        let builder = Table::builder("memory:///t").with_location(location).with_index_from_rows(0);
+        builder.open().await.expect("opened")
+    };
+    let look_up = |table: Table, id: i64| async move {
+        let key = Batch::new().long("id", [id]).build();
+        let found: Vec<RecordBatch> = table.get(&key).await.expect("looked up").try_collect().await.expect("read");
+        assert_eq!(rows(&found), [format!("{id}|1|a|b")]);
+    };
+    let kept = || async {
+        let kept: Vec<_> = disk.list(None).try_collect().await.expect("listed");
+        kept.into_iter().map(|file| (file.location, file.size)).collect::<Vec<_>>()
+    };
+    let table = open().await;
+    for id in (0..30_000).step_by(211) {
+        look_up(table.clone(), id).await;
+    }
+    let files = kept().await;
+    assert_eq!(files.len(), 1, "the run was asked for more often than it is large");
+    for damage in 0..3 {
+        for (path, size) in &files {
+            let bytes = match damage {
+                0 => vec![0xa5; *size as usize],
+                1 => vec![],
+                _ => b"short".to_vec(),
+            };
+            disk.put(path, bytes.into()).await.expect("written");
+        }
+        let fresh = open().await;
+        for id in [0, 17, 29_999] {
+            look_up(fresh.clone(), id).await;
+        }
+        fresh.upsert(vec![batch(&[row(17, 1, "a", "b")])]).await.expect("upserted");
+    }
+    assert_eq!(rows_now(&world).await.len(), 30_000);
+    table.drop_index().await.expect("dropped");
+    assert!(kept().await.is_empty(), "what is dropped is not kept");
 }
 
 #[tokio::test]
@@ -397,6 +448,37 @@ async fn two_writers_of_different_rows_of_one_file_both_win() {
     let rows = rows_now(&world).await;
     assert_eq!(rows.len(), 101);
     assert!(rows.contains(&"3|2|one|b".to_owned()) && rows.contains(&"4|2|other|b".to_owned()));
+}
+
+#[tokio::test]
+async fn the_loser_of_a_race_leaves_only_the_change_file_of_the_version_it_became() {
+    let world = World::new(keyed().with_property("delta.enableChangeDataFeed", "true")).await;
+    let rows: Vec<Row> = (0..100).map(|n| row(n, 1, "a", "b")).collect();
+    world.table.append(vec![batch(&rows)]).await.expect("appended");
+    let (one, other) = (world.other_handle().await, world.other_handle().await);
+    one.upsert(vec![batch(&[row(3, 2, "one", "b")])]).await.expect("upserted");
+    // It has not seen that version, writes its changes for it, loses, and becomes the next one.
+    let before = world.store.counts();
+    let report =
+        other.upsert(vec![batch(&[row(3, 3, "other", "b"), row(4, 3, "other", "b")])]).await.expect("upserted");
+    assert_eq!(report.version.map(|version| version.get()), Some(3));
+    assert!((world.store.counts() - before).deletes > 0, "what was written for version 2 is taken away");
+    let mut images = BTreeMap::new();
+    for file in world.table.data_store().list_folder("_change_data").await.expect("listed") {
+        let bytes = world.table.data_store().get(&file.path).await.expect("read");
+        let read = ParquetRecordBatchReaderBuilder::try_new(bytes).expect("Parquet").build().expect("Parquet");
+        let batches: Vec<RecordBatch> = read.map(|batch| batch.expect("read")).collect();
+        images.insert(floe_testkit::rows(&batches), file.path);
+    }
+    let seen: Vec<Vec<String>> = images.into_keys().collect();
+    let first = ["3|1|a|b|update_preimage", "3|2|one|b|update_postimage"];
+    let second = [
+        "3|2|one|b|update_preimage",
+        "3|3|other|b|update_postimage",
+        "4|1|a|b|update_preimage",
+        "4|3|other|b|update_postimage",
+    ];
+    assert_eq!(seen, [first.map(str::to_owned).to_vec(), second.map(str::to_owned).to_vec()]);
 }
 
 #[tokio::test]
