@@ -81,46 +81,67 @@ impl KeySet {
     }
 }
 
-/// Sorts what has a hash, by hash first. `high` is its upper half.
+/// What has a hash, sorted, by hash first. `high` is its upper half.
 ///
-/// Hashes are spread evenly, so they are dealt into many small buckets by their first bits, in place, and the buckets are
-/// sorted one by one, each in the cache. Hashes that are not spread evenly only make it slower.
-pub fn sort_by_hash<T: Ord>(items: &mut [T], high: impl Fn(&T) -> u64) {
-    const BUCKET_ITEMS: usize = 256;
+/// Hashes are spread evenly, so they are dealt into many small buckets by their first bits, and the buckets are sorted one by
+/// one, each in the cache, by the upper half alone; equal ones, which are hardly ever there, are put in order afterwards.
+/// Hashes that are not spread evenly only make it slower.
+pub fn sorted_by_hash<T: Ord + Copy>(items: impl Iterator<Item = T> + Clone, high: impl Fn(&T) -> u64) -> Vec<T> {
+    const BUCKET_ITEMS: usize = 64;
     const BITS_MAX: u32 = 14;
-    if items.is_sorted() {
-        return;
-    }
-    let bits = (items.len() / BUCKET_ITEMS).checked_ilog2().unwrap_or(0).min(BITS_MAX);
-    if bits == 0 {
-        return items.sort_unstable();
-    }
+    let count = items.clone().count();
+    let bits = (count / BUCKET_ITEMS).checked_ilog2().unwrap_or(0).min(BITS_MAX);
+    let Some(first) = items.clone().next().filter(|_| bits > 0) else {
+        let mut few: Vec<T> = items.collect();
+        few.sort_unstable();
+        return few;
+    };
     let bucket_of = |item: &T| (high(item) >> (64 - bits)) as usize;
-    let mut ends = vec![0usize; 1 << bits];
-    for item in items.iter() {
-        ends[bucket_of(item)] += 1;
+    let mut next = vec![0usize; (1 << bits) + 1];
+    items.clone().for_each(|item| next[bucket_of(&item) + 1] += 1);
+    for bucket in 1..next.len() {
+        next[bucket] += next[bucket - 1];
     }
-    let mut next = Vec::with_capacity(ends.len());
-    let mut sum = 0;
-    for end in &mut ends {
-        next.push(sum);
-        sum += *end;
-        *end = sum;
-    }
-    for bucket in 0..ends.len() {
-        while next[bucket] < ends[bucket] {
-            let at = next[bucket];
-            let home = bucket_of(&items[at]);
-            if home != bucket {
-                items.swap(at, next[home]);
-            }
-            next[home] += 1;
-        }
-    }
+    let mut sorted = vec![first; count];
+    items.for_each(|item| {
+        let place = &mut next[bucket_of(&item)];
+        sorted[*place] = item;
+        *place += 1;
+    });
+    // Each bucket has moved on to where the next one began.
     let mut start = 0;
-    for end in ends {
-        items[start..end].sort_unstable();
-        start = end;
+    for end in &next[..1 << bits] {
+        sorted[start..*end].sort_unstable_by_key(&high);
+        start = *end;
+    }
+    settle_equal(&mut sorted, high);
+    sorted
+}
+
+/// As [`sorted_by_hash`], for items that lie in order already more often than not.
+pub fn sort_by_hash<T: Ord + Copy>(items: &mut Vec<T>, high: impl Fn(&T) -> u64) {
+    if !items.is_sorted() {
+        *items = sorted_by_hash(items.iter().copied(), high);
+    }
+}
+
+/// As [`sort_by_hash`], for a few ascending lists one behind the other, which are merged.
+pub fn merge_by_hash<T: Ord>(items: &mut [T], high: impl Fn(&T) -> u64) {
+    items.sort_by_key(&high);
+    settle_equal(items, high);
+}
+
+/// Puts items with equal upper halves in order.
+fn settle_equal<T: Ord>(items: &mut [T], high: impl Fn(&T) -> u64) {
+    let mut start = 0;
+    for at in 1..=items.len() {
+        if at < items.len() && high(&items[at]) == high(&items[start]) {
+            continue;
+        }
+        if at - start > 1 {
+            items[start..at].sort_unstable();
+        }
+        start = at;
     }
 }
 
@@ -140,6 +161,17 @@ impl Slice {
     /// All hashes.
     pub const ALL: Slice = Slice { first: 0, last: u64::MAX };
 
+    /// The slice in smaller ones, in order, so that its `entries` come to about `per_part` each.
+    pub fn parts(self, entries: u64, per_part: u64) -> impl Iterator<Item = Slice> {
+        let width = u128::from(self.last - self.first) + 1;
+        let count = entries.div_ceil(per_part.max(1)).clamp(1, 1 << 20).min(u64::try_from(width).unwrap_or(u64::MAX));
+        let bound = move |number: u64| self.first + (u128::from(number) * width / u128::from(count)) as u64;
+        (0..count).map(move |number| Slice {
+            first: bound(number),
+            last: if number + 1 == count { self.last } else { bound(number + 1) - 1 },
+        })
+    }
+
     /// Whether the hash belongs to it.
     pub fn contains(&self, hash: &KeyHash) -> bool {
         (self.first..=self.last).contains(&hash.high)
@@ -148,12 +180,7 @@ impl Slice {
 
 /// The space of hashes in slices, so that `entries` of them come to about `per_slice` each.
 pub fn slices(entries: u64, per_slice: u64) -> impl Iterator<Item = Slice> {
-    let count = entries.div_ceil(per_slice.max(1)).clamp(1, 1 << 20);
-    let bound = move |number: u64| ((u128::from(number) << 64) / u128::from(count)) as u64;
-    (0..count).map(move |number| Slice {
-        first: bound(number),
-        last: if number + 1 == count { u64::MAX } else { bound(number + 1) - 1 },
-    })
+    Slice::ALL.parts(entries, per_slice)
 }
 
 #[cfg(test)]
@@ -178,6 +205,10 @@ mod tests {
                 (0..20_000u64).map(|n| KeyHash { high: shape(n, spread(n)), low: spread(n ^ 77) % 50 }).collect();
             let mut expected = items.clone();
             expected.sort();
+            let mut parts = items.clone();
+            parts.chunks_mut(3_000).for_each(<[KeyHash]>::sort);
+            merge_by_hash(&mut parts, |hash| hash.high);
+            assert_eq!(parts, expected);
             sort_by_hash(&mut items, |hash| hash.high);
             assert_eq!(items, expected);
         }
@@ -200,6 +231,19 @@ mod tests {
             prop_assert_eq!(all[all.len() - 1].last, u64::MAX);
             for hash in &found {
                 prop_assert_eq!(all.iter().filter(|slice| slice.contains(hash)).count(), 1);
+            }
+        }
+
+        #[test]
+        fn parts_make_up_their_slice(ends in any::<[u64; 2]>(), narrow in 0u64..5, entries in 0u64..100, per_part in 0u64..9) {
+            for slice in [
+                Slice { first: ends[0].min(ends[1]), last: ends[0].max(ends[1]) },
+                Slice { first: ends[0], last: ends[0].saturating_add(narrow) },
+            ] {
+                let parts: Vec<Slice> = slice.parts(entries, per_part).collect();
+                prop_assert_eq!((parts[0].first, parts[parts.len() - 1].last), (slice.first, slice.last));
+                prop_assert!(parts.iter().all(|part| part.first <= part.last));
+                prop_assert!(parts.windows(2).all(|pair| pair[0].last.checked_add(1) == Some(pair[1].first)));
             }
         }
     }

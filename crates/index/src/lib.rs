@@ -55,7 +55,7 @@ pub mod run;
 
 pub mod plan;
 
-pub use entry::{Entry, KeySet, Slice, slices, sort_by_hash};
+pub use entry::{Entry, KeySet, Slice, merge_by_hash, slices, sort_by_hash, sorted_by_hash};
 pub use error::{IndexError, Result};
 pub use hash::{KeyHash, KeyHasher, is_key_type};
 pub use sieve::Sieve;

@@ -96,21 +96,23 @@ pub struct RunSize {
     pub live: bool,
 }
 
-/// How many runs of about one size are merged into one.
+/// How many runs of about one size are merged into one, where look-ups have to ask each.
 pub const RUNS_OF_A_SIZE_MAX: usize = 8;
+/// And where nobody asks them, as long as rows come in the order of their keys.
+pub const RUNS_UNASKED_MAX: usize = 32;
 
 /// The runs to merge into one, as indices; empty if there is nothing to gain.
 ///
-/// Runs are put into classes, each eight times as large as the one before. A class with eight runs is merged, so every
-/// entry is written again once a class, and a table has at most seven runs of each.
-pub fn plan_merge(runs: &[RunSize]) -> Vec<usize> {
+/// Runs are put into classes, each eight times as large as the one before. A class with `most` runs is merged, so every
+/// entry is written again once a class, and a table has fewer of each.
+pub fn plan_merge(runs: &[RunSize], most: usize) -> Vec<usize> {
     let class = |entries: u64| (entries.max(1024) / 1024).ilog2() / 3;
     let mut classes: std::collections::BTreeMap<u32, Vec<usize>> = Default::default();
     for (index, run) in runs.iter().enumerate().filter(|(_, run)| run.live) {
         classes.entry(class(run.entries)).or_default().push(index);
     }
     // All smaller ones go along: they would be in the way of the next merge.
-    let full = classes.iter().filter(|(_, members)| members.len() >= RUNS_OF_A_SIZE_MAX).map(|(class, _)| *class).max();
+    let full = classes.iter().filter(|(_, members)| members.len() >= most.max(2)).map(|(class, _)| *class).max();
     let Some(full) = full else { return Vec::new() };
     classes.range(..=full).flat_map(|(_, members)| members.iter().copied()).collect()
 }
@@ -142,12 +144,13 @@ mod tests {
     #[test]
     fn runs_are_merged_when_eight_of_a_size_are_there() {
         let run = |entries| RunSize { entries, live: true };
-        assert!(plan_merge(&[run(100); 7]).is_empty());
-        assert_eq!(plan_merge(&[run(100); 8]), (0..8).collect::<Vec<_>>());
+        assert!(plan_merge(&[run(100); 7], 8).is_empty());
+        assert_eq!(plan_merge(&[run(100); 8], 8), (0..8).collect::<Vec<_>>());
+        assert!(plan_merge(&[run(100); 8], 32).is_empty());
         let mut runs = vec![run(10_000_000), run(100)];
         runs.extend([run(20_000); 8]);
-        assert_eq!(plan_merge(&runs), (1..10).collect::<Vec<_>>());
-        assert!(plan_merge(&[RunSize { entries: 5, live: false }; 9]).is_empty());
+        assert_eq!(plan_merge(&runs, 8), (1..10).collect::<Vec<_>>());
+        assert!(plan_merge(&[RunSize { entries: 5, live: false }; 9], 8).is_empty());
     }
 
     #[test]

@@ -76,23 +76,32 @@ impl RunEncoder {
     /// # Errors
     /// [`IndexError::Limit`] for an entry that does not follow the one before.
     pub fn push(&mut self, entries: &[Entry], out: &mut Vec<u8>) -> Result<()> {
-        for entry in entries {
-            if self.last.is_some_and(|last| *entry < last) {
+        out.reserve(entries.len() / BLOCK_ENTRIES * BLOCK_BYTES);
+        let mut rest = entries;
+        while let Some(first) = rest.first() {
+            if self.count == 0 {
+                self.fences.push(first.hash.high);
+            }
+            let (part, after) = rest.split_at(rest.len().min(BLOCK_ENTRIES - self.count));
+            if self.last.is_some_and(|last| *first < last) || !part.is_sorted() {
                 return Err(IndexError::Limit { what: "entries must ascend".into() });
             }
-            self.last = Some(*entry);
-            if self.count == 0 {
-                self.fences.push(entry.hash.high);
+            self.last = part.last().copied();
+            let start = self.block.len();
+            self.block.resize(start + part.len() * ENTRY_BYTES, 0);
+            let (records, _) = self.block[start..].as_chunks_mut::<ENTRY_BYTES>();
+            for (record, entry) in records.iter_mut().zip(part) {
+                record[..8].copy_from_slice(&entry.hash.high.to_le_bytes());
+                record[8..16].copy_from_slice(&entry.hash.low.to_le_bytes());
+                record[16..20].copy_from_slice(&entry.file.to_le_bytes());
+                record[20..].copy_from_slice(&entry.row.to_le_bytes());
             }
-            self.block.extend_from_slice(&entry.hash.high.to_le_bytes());
-            self.block.extend_from_slice(&entry.hash.low.to_le_bytes());
-            self.block.extend_from_slice(&entry.file.to_le_bytes());
-            self.block.extend_from_slice(&entry.row.to_le_bytes());
-            self.count += 1;
-            self.entries += 1;
+            self.count += part.len();
+            self.entries += part.len() as u64;
             if self.count == BLOCK_ENTRIES {
                 self.end_block(out);
             }
+            rest = after;
         }
         Ok(())
     }

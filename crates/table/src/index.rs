@@ -7,7 +7,7 @@ use floe_table_format::{FileId, TableState};
 use crate::error::{OnTable, Result};
 use crate::key::PrimaryKey;
 use crate::locate::hashes_of_file;
-use crate::record_index::{IndexStatus, StagedFile, write_run};
+use crate::record_index::{IndexStatus, StagedFile, Upkeep, write_run};
 use crate::table::Table;
 
 /// How often a build covers what damaged runs have left.
@@ -28,7 +28,7 @@ impl Table {
         let key = key.ok_or_else(|| self.refuse("build the index", "the table has no primary key"))?;
         let (store, env, index) = (self.data_store(), self.env(), self.index());
         index.list(store, env, &key).await.on(self.uri())?;
-        index.maintain(store, env, &key, state, true).await?;
+        index.maintain(store, env, &key, state, Upkeep::Whole).await?;
         // A run that turns out to be damaged while runs are joined leaves its files to be covered again.
         for _ in 0..BUILD_ROUNDS {
             let uncovered = self.uncovered(state, &key);
@@ -36,7 +36,7 @@ impl Table {
                 break;
             }
             self.cover(state, &key, uncovered).await?;
-            index.maintain(store, env, &key, state, true).await?;
+            index.maintain(store, env, &key, state, Upkeep::Whole).await?;
         }
         self.index_status().await
     }

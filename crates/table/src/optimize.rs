@@ -11,6 +11,7 @@ use futures::{FutureExt, StreamExt, TryStreamExt};
 
 use crate::commit::CommitOutcome;
 use crate::error::{OnTable, Result};
+use crate::record_index::Upkeep;
 use crate::rows::{BatchStream, stream_of};
 use crate::scan::{RowFilter, file_rows};
 use crate::snapshot::Snapshot;
@@ -177,7 +178,9 @@ impl Table {
     async fn index_moved_rows(&self, rewritten: &[Rewritten]) {
         let Some(known) = self.known().filter(|known| known.state.properties.record_index) else { return };
         for keys in rewritten.iter().filter_map(|done| done.keys.as_ref()) {
-            self.index().take_in(self.data_store(), self.env(), &keys.key, keys.hand_over(), &known.state).await;
+            self.index()
+                .take_in(self.data_store(), self.env(), &keys.key, keys.hand_over(), &known.state, Upkeep::Asked)
+                .await;
         }
     }
 

@@ -17,9 +17,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
-use floe_index::plan::{RUNS_OF_A_SIZE_MAX, RunSize, plan_merge};
+use floe_index::plan::{RUNS_OF_A_SIZE_MAX, RUNS_UNASKED_MAX, RunSize, plan_merge};
 use floe_index::run::{BLOCK_BYTES, Block, Footer, RunAbout, RunEncoder, Trailer};
-use floe_index::{Entry, KeyHash, KeySet, Slice, slices, sort_by_hash};
+use floe_index::{Entry, KeyHash, KeySet, Slice, merge_by_hash, slices, sorted_by_hash};
 use floe_storage::{DataStore, Env, Kept};
 use floe_table_format::{TableState, TimestampMs};
 use futures::StreamExt;
@@ -35,6 +35,8 @@ const MEMORY_ENTRIES_MAX: u64 = 256 << 10;
 const MEMORY_FILES_MAX: usize = 16;
 /// Entries that a merge holds at a time: 96 MiB.
 const MERGE_ENTRIES: u64 = 4 << 20;
+/// And merges at a time.
+const MERGE_PART_ENTRIES: u64 = 16 << 10;
 /// How long a listing of the runs counts as recent.
 const LISTING_AGE_MS_MAX: i64 = 60 * 1000;
 /// Read from the end of a run at once: the whole footer of most.
@@ -63,12 +65,11 @@ enum Place {
 impl Run {
     /// A run of these files, whose rows have these hashes in order.
     pub(crate) fn of_files(key: &PrimaryKey, files: &[StagedFile]) -> Self {
-        let mut entries = Vec::with_capacity(files.iter().map(|file| file.hashes.len()).sum());
-        for (number, file) in files.iter().enumerate() {
+        let rows = files.iter().enumerate().flat_map(|(number, file)| {
             let rows = file.hashes.iter().enumerate().filter(|(_, hash)| **hash != KeyHash::NONE);
-            entries.extend(rows.map(|(row, hash)| Entry { hash: *hash, file: number as u32, row: row as u32 }));
-        }
-        sort_by_hash(&mut entries, |entry| entry.hash.high);
+            rows.map(move |(row, hash)| Entry { hash: *hash, file: number as u32, row: row as u32 })
+        });
+        let entries = sorted_by_hash(rows, |entry| entry.hash.high);
         let about = about(key, files.iter().map(|file| file.path.clone()).collect());
         Run { about, entries: entries.len() as u64, place: Place::Memory(entries) }
     }
@@ -152,6 +153,17 @@ pub(crate) struct NewKeys {
     pub(crate) files: Vec<StagedFile>,
     /// Files whose hashes are in runs already.
     pub(crate) runs: Vec<Arc<Run>>,
+}
+
+/// How much is done for the runs after a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Upkeep {
+    /// No look-up asked runs in the store: statistics told that the keys are new. Merging can wait for one that does.
+    Unasked,
+    /// Look-ups ask them.
+    Asked,
+    /// All become one.
+    Whole,
 }
 
 /// The index of a table as its handles share it.
@@ -254,6 +266,7 @@ impl TableIndex {
         key: &PrimaryKey,
         keys: NewKeys,
         state: &TableState,
+        upkeep: Upkeep,
     ) {
         for run in keys.runs {
             self.shared().runs.push(run);
@@ -262,7 +275,7 @@ impl TableIndex {
             self.add(Run::of_files(key, &keys.files));
         }
         // What fails here is tried again after the next commit.
-        let _ = self.maintain(store, env, key, state, false).await;
+        let _ = self.maintain(store, env, key, state, upkeep).await;
     }
 
     /// Takes a run in.
@@ -329,7 +342,7 @@ impl TableIndex {
         env: &Env,
         key: &PrimaryKey,
         state: &TableState,
-        flush: bool,
+        upkeep: Upkeep,
     ) -> Result<()> {
         let live = |run: &Run| run.about.files.iter().any(|path| state.files.find(path).is_some());
         let in_memory: Vec<Arc<Run>> = {
@@ -341,19 +354,20 @@ impl TableIndex {
         let entries: u64 = in_memory.iter().map(|run| run.entries).sum();
         let files: usize = in_memory.iter().map(|run| run.about.files.len()).sum();
         let due = entries >= MEMORY_ENTRIES_MAX || files >= MEMORY_FILES_MAX;
-        if !in_memory.is_empty() && (due || flush) {
+        if !in_memory.is_empty() && (due || upkeep == Upkeep::Whole) {
             self.replace(store, env, key, state, in_memory).await?;
         }
         let stored: Vec<Arc<Run>> = self.runs(key).into_iter().filter(|run| run.is_stored()).collect();
-        if flush && stored.len() > 1 {
+        if upkeep == Upkeep::Whole && stored.len() > 1 {
             // A look-up asks every run: after a build there is one.
             return self.replace(store, env, key, state, stored).await;
         }
-        if stored.len() < RUNS_OF_A_SIZE_MAX {
+        let most = if upkeep == Upkeep::Unasked { RUNS_UNASKED_MAX } else { RUNS_OF_A_SIZE_MAX };
+        if stored.len() < most {
             return Ok(());
         }
         let sizes: Vec<RunSize> = stored.iter().map(|run| RunSize { entries: run.entries, live: live(run) }).collect();
-        let merged: Vec<Arc<Run>> = plan_merge(&sizes).into_iter().map(|at| stored[at].clone()).collect();
+        let merged: Vec<Arc<Run>> = plan_merge(&sizes, most).into_iter().map(|at| stored[at].clone()).collect();
         if !merged.is_empty() {
             self.replace(store, env, key, state, merged).await?;
         }
@@ -532,17 +546,26 @@ async fn merge(
     }
     let total: u64 = runs.iter().map(|run| run.entries).sum();
     let mut writer = RunWriter::new(store, env)?;
+    let mut entries = Vec::new();
     for slice in slices(total, MERGE_ENTRIES) {
-        let mut entries = Vec::new();
-        for (run, renumbered) in runs.iter().zip(&renumbered) {
+        let mut pieces = Vec::with_capacity(runs.len());
+        for run in runs {
             // Its files would count as covered without their rows.
-            let found = run.slice(store, slice).await.ok_or_else(|| Unmerged::Damaged(run.clone()))?;
-            let renumber = |entry: Entry| Some(Entry { file: renumbered[entry.file as usize]?, ..entry });
-            entries.extend(found.into_iter().filter_map(renumber));
+            pieces.push(run.slice(store, slice).await.ok_or_else(|| Unmerged::Damaged(run.clone()))?);
         }
-        // A few sorted pieces, one behind the other: the stable sort merges them.
-        entries.sort();
-        writer.push(&entries).await?;
+        let mut pieces: Vec<&[Entry]> = pieces.iter().map(Vec::as_slice).collect();
+        // Merged a little at a time, in the cache.
+        for part in slice.parts(pieces.iter().map(|piece| piece.len() as u64).sum(), MERGE_PART_ENTRIES) {
+            for (piece, renumbered) in pieces.iter_mut().zip(&renumbered) {
+                let (here, after) = piece.split_at(piece.partition_point(|entry| entry.hash.high <= part.last));
+                let renumber = |entry: &Entry| Some(Entry { file: renumbered[entry.file as usize]?, ..*entry });
+                entries.extend(here.iter().filter_map(renumber));
+                *piece = after;
+            }
+            merge_by_hash(&mut entries, |entry| entry.hash.high);
+            writer.push(&entries).await?;
+            entries.clear();
+        }
     }
     Ok(Some(writer.finish(about(key, files)).await?))
 }

@@ -20,6 +20,7 @@ use crate::error::{OnTable, Result, TableError};
 use crate::guard::{KeyGuard, OnDuplicate, Settled, Unsettled};
 use crate::key::{KeyBounds, PrimaryKey};
 use crate::locate::{KeyedRows, LookupReport, Wanted, hashes_of_rows, locate};
+use crate::record_index::Upkeep;
 use crate::rows::BatchStream;
 use crate::scan::{RowFilter, file_rows, raw_file_rows, staged_file_rows};
 use crate::snapshot::Snapshot;
@@ -707,7 +708,8 @@ impl Transaction {
             return;
         }
         let (sink, table) = (guard.sink(), &self.table.0);
-        table.index.take_in(&table.data, &table.env, &sink.key, sink.hand_over(), state).await;
+        let upkeep = if guard.report().runs == 0 { Upkeep::Unasked } else { Upkeep::Asked };
+        table.index.take_in(&table.data, &table.env, &sink.key, sink.hand_over(), state, upkeep).await;
     }
 
     /// The first of our deleted rows that `base` has lost already.
