@@ -115,6 +115,22 @@ pub fn column_mapping_mode(metadata: &Metadata) -> Result<ColumnMappingMode> {
     Ok(TableProperties::parse(&metadata.configuration)?.column_mapping_mode)
 }
 
+/// The largest id that column mapping has given to a column; 0 where none was given.
+///
+/// Protocol section "Writer Requirements for Column Mapping".
+///
+/// # Errors
+/// [`FormatError::InvalidProperty`] for a value that is no id: another column might get one that is taken.
+pub fn column_mapping_last_id(metadata: &Metadata) -> Result<i64> {
+    let key = crate::property::name::COLUMN_MAPPING_MAX_ID;
+    let Some(text) = metadata.configuration.get(key) else { return Ok(0) };
+    text.trim().parse().ok().filter(|id| *id >= 0).ok_or_else(|| FormatError::InvalidProperty {
+        key: key.into(),
+        value: printable(text),
+        what: "expected the largest id given to a column".into(),
+    })
+}
+
 /// The protocol with these features and all that they require.
 ///
 /// A feature that is supported already changes nothing. Any other takes the table to writer version 7, and to reader

@@ -24,6 +24,8 @@ pub mod version;
 pub mod path;
 pub mod schema;
 
+pub mod expression;
+
 pub mod scalar;
 
 pub mod property;

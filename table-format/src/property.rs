@@ -14,6 +14,7 @@
 //! # Ok::<(), floe_table_format::FormatError>(())
 //! ```
 
+mod columns;
 mod registry;
 mod value;
 
@@ -27,6 +28,7 @@ use crate::error::{FormatError, Result, printable};
 use crate::schema::ColumnMappingMode;
 use crate::version::{TimestampMs, Version};
 
+pub use columns::{drop_column, rename_column, role_of_column};
 pub use registry::{check_set, is_internal};
 
 /// Names of the properties that this crate acts on.

@@ -67,7 +67,7 @@ mod restore;
 mod upsert;
 mod vacuum;
 
-pub use alter::AlterReport;
+pub use alter::{AlterReport, ColumnChange, NewColumn};
 pub use append::{AppendOptions, SaveMode};
 pub use check::{CheckReport, RepeatedKey};
 pub use checks::{RowCheck, RowCheckFactory, Violation};
@@ -109,6 +109,9 @@ mod tests {
             sent(table.clean_up_log());
             sent(table.add_constraint("", ""));
             sent(table.add_columns(Vec::new()));
+            sent(table.rename_column(&[], ""));
+            sent(table.drop_columns(Vec::new(), false));
+            sent(table.change_column(&[], ColumnChange::DropNotNull));
             sent(table.add_primary_key(Vec::new()));
             sent(table.upsert(Vec::new()));
             sent(table.delete_keys(Vec::new()));

@@ -20,6 +20,7 @@ mod upsert;
 
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
+use floe_table::{ColumnChange, NewColumn};
 use floe_table_format::StructField;
 use futures::future::BoxFuture;
 
@@ -158,7 +159,10 @@ pub(crate) struct CreateTable {
 pub(crate) enum AlterAction {
     SetProperties(Vec<(String, String)>),
     UnsetProperties { names: Vec<String>, if_exists: bool },
-    AddColumns(Vec<StructField>),
+    AddColumns(Vec<NewColumn>),
+    RenameColumn { path: Vec<String>, to: String },
+    DropColumns { paths: Vec<Vec<String>>, if_exists: bool },
+    ChangeColumn { path: Vec<String>, change: ColumnChange },
     AddConstraint { name: String, sql: String },
     DropConstraint { name: String, if_exists: bool },
     AddPrimaryKey(Vec<String>),

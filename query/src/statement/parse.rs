@@ -1,5 +1,7 @@
 //! Reading one statement.
 
+mod alter;
+
 use std::collections::BTreeMap;
 
 use datafusion::sql::parser::{ResetStatement, Statement as DFStatement};
@@ -254,6 +256,11 @@ fn parenthesised_expression(parser: &mut Parser<'_>) -> Result<String> {
 
 fn parse_column(parser: &mut Parser<'_>) -> Result<StructField> {
     let name = parser.parse_identifier()?.value;
+    parse_column_of(parser, name)
+}
+
+/// What stands behind a column's name.
+fn parse_column_of(parser: &mut Parser<'_>, name: String) -> Result<StructField> {
     let data_type = parse_type(parser)?;
     let mut field = StructField { name, data_type, nullable: true, metadata: Default::default() };
     loop {
@@ -382,32 +389,17 @@ fn parse_alter(parser: &mut Parser<'_>) -> Result<Statement> {
     } else if parser.words(&["DROP", "CONSTRAINT"]) {
         let if_exists = parser.if_exists();
         AlterAction::DropConstraint { name: parser.parse_identifier()?.value, if_exists }
-    } else if parser.word("ADD") {
-        AlterAction::AddColumns(parse_added_columns(parser)?)
+    } else if let Some(action) = alter::parse_column_action(parser)? {
+        action
     } else {
         let what = format!("ALTER TABLE ... {}", printable(&parser.peek_token_ref().to_string()));
         return Err(QueryError::unsupported(
             what,
-            "SET TBLPROPERTIES, UNSET TBLPROPERTIES, ADD COLUMN, ADD PRIMARY KEY, ADD CONSTRAINT ... CHECK, DROP CONSTRAINT",
+            "SET TBLPROPERTIES, UNSET TBLPROPERTIES, ADD COLUMN, RENAME COLUMN, DROP COLUMN, ALTER COLUMN, ADD PRIMARY KEY, \
+             ADD CONSTRAINT ... CHECK, DROP CONSTRAINT",
         ));
     };
     Ok(Statement::Alter { name, action })
-}
-
-fn parse_added_columns(parser: &mut Parser<'_>) -> Result<Vec<StructField>> {
-    let _ = parser.word("COLUMNS") || parser.word("COLUMN");
-    let parenthesised = parser.consume_token(&Token::LParen);
-    let mut columns = vec![parse_column(parser)?];
-    while parser.consume_token(&Token::Comma) {
-        columns.push(parse_column(parser)?);
-    }
-    if parenthesised {
-        parser.expect_token(&Token::RParen)?;
-    }
-    if parser.peek_word("FIRST") || parser.peek_word("AFTER") {
-        return Err(QueryError::unsupported("the position of a new column", "new columns come last"));
-    }
-    Ok(columns)
 }
 
 fn parse_describe(parser: &mut Parser<'_>) -> Result<Statement> {

@@ -110,7 +110,7 @@ fn create_statement(name: &str, state: &TableState, uri: &str) -> String {
         .metadata
         .configuration
         .iter()
-        .filter(|(key, _)| !constraint(key) && *key != floe_table_format::property::name::PRIMARY_KEY)
+        .filter(|(key, _)| !constraint(key) && !floe_table_format::property::is_internal(key))
         .map(|(key, value)| format!("  {} = {}", literal(key), literal(value)))
         .collect();
     if !properties.is_empty() {

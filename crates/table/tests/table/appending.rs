@@ -131,12 +131,18 @@ async fn creating_twice_fails_keeps_or_replaces() {
 }
 
 #[tokio::test]
-async fn column_mapping_is_not_given_to_a_schema_without_ids() {
-    let create = CreateTable::from_arrow(&names(&[]).schema()).expect("schema");
-    let create = create.with_property("delta.columnMapping.mode", "name");
-    let error = Table::builder("memory:///mapped").create(create).await.expect_err("refused").to_string();
-    assert!(error.contains("delta.columnMapping.mode to name"), "{error}");
+async fn a_table_replaced_gives_no_column_id_twice() {
     let world = World::with_names().await;
-    let properties = [("delta.columnMapping.mode".to_owned(), "name".to_owned())];
-    assert!(world.table.set_properties(properties.into()).await.is_err());
+    let create = || {
+        let create = CreateTable::from_arrow(&names(&[]).schema()).expect("schema");
+        let create = create.with_property("delta.columnMapping.mode", "id").with_if_exists(IfExists::Replace);
+        Table::builder("memory:///t").with_location(world.table.location().clone()).create(create)
+    };
+    let ids = async |table: &Table| -> Vec<Option<i64>> {
+        table.snapshot().await.expect("loaded").schema().fields.iter().map(|f| f.mapping_id()).collect()
+    };
+    assert_eq!(ids(&create().await.expect("replaced")).await, [Some(1), Some(2)]);
+    assert_eq!(ids(&create().await.expect("replaced")).await, [Some(3), Some(4)]);
+    world.table.append(vec![range(0..2)]).await.expect("appended");
+    assert_eq!(rows_now(&world).await, ["0|n0", "1|n1"]);
 }

@@ -2,6 +2,7 @@
 
 mod catalog;
 mod changes;
+mod columns;
 mod errors;
 mod feed;
 mod functions;
