@@ -143,6 +143,6 @@ async fn a_table_replaced_gives_no_column_id_twice() {
     };
     assert_eq!(ids(&create().await.expect("replaced")).await, [Some(1), Some(2)]);
     assert_eq!(ids(&create().await.expect("replaced")).await, [Some(3), Some(4)]);
-    world.table.append(vec![range(0..2)]).await.expect("appended");
+    world.other_handle().await.append(vec![range(0..2)]).await.expect("appended");
     assert_eq!(rows_now(&world).await, ["0|n0", "1|n1"]);
 }
