@@ -2,6 +2,7 @@
 
 mod column;
 mod constraint;
+mod identity;
 mod mapping;
 
 use std::collections::BTreeMap;

@@ -1,12 +1,15 @@
 //! Appending and overwriting rows.
 
 use arrow::array::RecordBatch;
-use floe_table_format::{Operation, Predicate, prune};
+use floe_table_format::{Operation, Predicate, Rule, StructField, prune};
 
 use crate::commit::{CommitOutcome, CommitReport};
 use crate::error::{OnTable, Result, TableError};
 use crate::rows::{BatchStream, stream_of};
 use crate::table::Table;
+
+/// How often an append is made anew because another writer gave out the same identity values.
+const ATTEMPTS_MAX: u32 = 50;
 
 /// What happens to the rows a table has already.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -31,20 +34,35 @@ pub struct AppendOptions {
 impl Table {
     /// Appends rows in one commit.
     ///
-    /// Columns are matched by name; a column the rows lack becomes null. An append reads nothing, so it never
-    /// conflicts with other writers' rows.
+    /// Columns are matched by name; a column the rows lack becomes null, or what the table generates for it. An append reads
+    /// nothing, so it never conflicts with other writers' rows; in a table with identity columns it is made again where
+    /// another writer has given the same values out.
     ///
     /// # Errors
     /// [`TableError::ConstraintViolation`] or [`TableError::SchemaMismatch`], with nothing committed; see also
     /// [`crate::Transaction::commit`].
     pub async fn append(&self, batches: Vec<RecordBatch>) -> Result<CommitReport> {
+        for _ in 1..ATTEMPTS_MAX {
+            match self.append_stream(stream_of(batches.clone())).await {
+                // Another writer was faster at giving out identity values: these rows get the next ones.
+                Err(TableError::Conflict { why, .. })
+                    if why.rule == Rule::MetadataChanged && self.gives_values_out() => {}
+                done => return done,
+            }
+        }
         self.append_stream(stream_of(batches)).await
+    }
+
+    /// Whether rows get values that no two of them may have.
+    fn gives_values_out(&self) -> bool {
+        self.known().is_some_and(|known| known.state.schema.any_field(StructField::is_identity))
     }
 
     /// Appends a stream of rows in one commit; memory does not grow with its length.
     ///
     /// # Errors
-    /// As [`Table::append`], and an error of the stream.
+    /// As [`Table::append`], and an error of the stream; in a table with identity columns [`TableError::Conflict`] where
+    /// another writer has given the same values out, for a stream cannot be read again.
     pub async fn append_stream(&self, rows: BatchStream) -> Result<CommitReport> {
         self.append_with(rows, AppendOptions::default())
             .await

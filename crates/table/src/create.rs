@@ -253,5 +253,6 @@ fn metadata(table: &Table, create: &CreateTable, before: Option<&Metadata>) -> R
     };
     crate::key::check_roles(table.uri(), &metadata)?;
     crate::change_feed::check_columns(table, &metadata, &create.schema)?;
+    crate::generated::check_columns(table, &create.schema, &create.partition_columns)?;
     Ok(metadata)
 }

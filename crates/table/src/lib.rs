@@ -31,6 +31,7 @@ mod rows;
 mod checks;
 mod conform;
 mod filter;
+mod generated;
 mod vectors;
 
 mod key;
@@ -70,10 +71,11 @@ mod vacuum;
 pub use alter::{AlterReport, ColumnChange, NewColumn};
 pub use append::{AppendOptions, SaveMode};
 pub use check::{CheckReport, RepeatedKey};
-pub use checks::{RowCheck, RowCheckFactory, Violation};
+pub use checks::{RowCheck, RowCheckFactory, RowValue, Violation};
 pub use commit::{CommitOutcome, CommitReport};
 pub use create::{CreateTable, IfExists};
 pub use error::{ErrorKind, Result, TableError};
+pub use generated::IdentityValues;
 pub use guard::OnDuplicate;
 pub use history::HistoryEntry;
 pub use locate::{KeyedRows, LookupReport};
@@ -110,6 +112,7 @@ mod tests {
             sent(table.add_constraint("", ""));
             sent(table.add_columns(Vec::new()));
             sent(table.rename_column(&[], ""));
+            sent(table.sync_identity(""));
             sent(table.drop_columns(Vec::new(), false));
             sent(table.change_column(&[], ColumnChange::DropNotNull));
             sent(table.add_primary_key(Vec::new()));

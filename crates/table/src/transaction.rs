@@ -17,6 +17,7 @@ use futures::TryStreamExt;
 use crate::change_feed::{Pairs, RowChanges, Taken};
 use crate::conform::conform;
 use crate::error::{OnTable, Result, TableError};
+use crate::generated::IdentityValues;
 use crate::guard::{KeyGuard, OnDuplicate, Settled, Unsettled};
 use crate::key::{KeyBounds, PrimaryKey};
 use crate::locate::{KeyedRows, LookupReport, Wanted, hashes_of_rows, locate};
@@ -47,6 +48,8 @@ pub struct Transaction {
     staged: Vec<String>,
     /// Whether each row staged replaces a row taken out.
     only_updates: bool,
+    /// What becomes of identity columns.
+    identity_values: IdentityValues,
     /// Change files written for the version tried last.
     change_files: Vec<Cdc>,
 }
@@ -106,6 +109,7 @@ impl Transaction {
             depends_on_rows: false,
             staged: Vec::new(),
             only_updates: false,
+            identity_values: IdentityValues::default(),
             change_files: Vec::new(),
         }
     }
@@ -216,7 +220,10 @@ impl Transaction {
     }
 
     async fn stage(&mut self, rows: BatchStream, data_change: bool) -> Result<StagedRows> {
-        let target = self.write_target()?;
+        let target = match data_change {
+            true => self.write_target()?,
+            false => Arc::new(WriteTarget::of_kept(&self.table, self.metadata()?)?),
+        };
         if data_change {
             self.guard()?;
         }
@@ -241,11 +248,24 @@ impl Transaction {
         if let Some(target) = &self.target {
             return Ok(target.clone());
         }
-        let metadata = self.change.metadata.as_ref().or(self.base.as_ref().map(|b| &b.metadata));
-        let metadata = metadata.ok_or_else(|| self.table.refuse("write", "the table has no metadata yet"))?;
-        let target = Arc::new(WriteTarget::new(&self.table, metadata)?);
+        let protocol = self.change.protocol.as_ref().or(self.base.as_ref().map(|b| &b.protocol));
+        let protocol = protocol.ok_or_else(|| self.table.refuse("write", "the table has no protocol yet"))?;
+        let target = WriteTarget::new(&self.table, protocol, self.metadata()?, self.identity_values)?;
+        let target = Arc::new(target);
         self.target = Some(target.clone());
         Ok(target)
+    }
+
+    /// The metadata that rows are written for.
+    fn metadata(&self) -> Result<&Metadata> {
+        let metadata = self.change.metadata.as_ref().or(self.base.as_ref().map(|b| &b.metadata));
+        metadata.ok_or_else(|| self.table.refuse("write", "the table has no metadata yet"))
+    }
+
+    /// Says what becomes of identity columns in the rows that are staged from here on; by default they are new rows.
+    pub fn identity_values(&mut self, values: IdentityValues) {
+        self.identity_values = values;
+        self.target = None;
     }
 
     /// What keeps the keys of this change apart from those of the table; none for a table without a primary key.
@@ -430,7 +450,7 @@ impl Transaction {
                 } else {
                     let kept = self.read_file_rows(&view, Some(&all)).await?;
                     // Rows that stay are not new: their keys are not guarded.
-                    let target = Arc::new(WriteTarget::new(&self.table, &base.metadata)?);
+                    let target = Arc::new(WriteTarget::of_kept(&self.table, &base.metadata)?);
                     change.adds.extend(stage(&self.table, target, kept, true).await?.adds);
                 }
             }
@@ -447,7 +467,7 @@ impl Transaction {
                     vectors.push((add, rows.clone()));
                 } else {
                     let kept = staged_file_rows(&self.table, base, &add, RowFilter::Without(rows)).await?;
-                    let target = Arc::new(WriteTarget::new(&self.table, &base.metadata)?);
+                    let target = Arc::new(WriteTarget::of_kept(&self.table, &base.metadata)?);
                     change.adds.extend(stage(&self.table, target, kept, true).await?.adds);
                 }
             }
@@ -469,6 +489,13 @@ impl Transaction {
                 self.table.vectors().keep(&descriptor, Arc::new(rows));
                 add.deletion_vector = Some(descriptor);
                 change.adds.push(add);
+            }
+        }
+        // Last, because what comes before asks whether the table itself is to change.
+        if let Some(target) = &self.target {
+            let metadata = change.metadata.as_ref().or(base.map(|base| &base.metadata));
+            if let Some(noted) = metadata.map(|metadata| target.generator.noted(metadata)).transpose()?.flatten() {
+                change.metadata = Some(noted);
             }
         }
         self.register_keys(base);

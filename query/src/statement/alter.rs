@@ -35,6 +35,10 @@ pub(super) async fn alter(session: &Session, name: &ObjectName, action: AlterAct
             let what = format!("dropped {} of {name}", count(paths.len(), "column", "columns"));
             (what, table.drop_columns(paths, if_exists).await?)
         }
+        AlterAction::SyncIdentity(column) => {
+            let what = format!("brought the sequence of column {column} of {name} behind the values there are");
+            (what, table.sync_identity(&column).await?)
+        }
         AlterAction::ChangeColumn { path, change } => {
             if let (ColumnChange::SetDefault(sql), [column]) = (&change, path.as_slice())
                 && let Some(field) = table.cached_snapshot().await?.schema().field(column)

@@ -17,13 +17,26 @@ use crate::planning::Planning;
 use crate::provider::FloeTableProvider;
 use crate::rows::{Cell, Rows};
 use crate::session::Session;
-use crate::statement::change::{TARGET, target_name};
+use crate::statement::change::{TARGET, again_for_identity, target_name};
 use crate::statement::tokens::ALL_COLUMNS;
 
 /// What a source without an alias is called.
 const SOURCE: &str = "__floe_source__";
 
 pub(super) async fn merge(session: &Session, merge: ast::Merge) -> Result<Outcome> {
+    again_for_identity(
+        session,
+        &merge,
+        |merge| merge_once(session, merge),
+        |merge| match &merge.table {
+            ast::TableFactor::Table { name, .. } => Some(name.clone()),
+            _ => None,
+        },
+    )
+    .await
+}
+
+async fn merge_once(session: &Session, merge: ast::Merge) -> Result<Outcome> {
     let Planned { name: table_name, table, source, operation } = planned(session, merge).await?;
     let target = TableReference::bare(TARGET);
     let state = session.context().state();
@@ -156,6 +169,10 @@ fn expand_stars(
     for field in &snapshot.schema().fields {
         let exact = source_columns.iter().find(|column| **column == field.name);
         let found = exact.or_else(|| source_columns.iter().find(|c| c.to_lowercase() == field.name.to_lowercase()));
+        // What the table gives the rows itself, they need not bring.
+        if found.is_none() && (field.generation_expression().is_some() || field.is_identity()) {
+            continue;
+        }
         let Some(found) = found else {
             return Err(QueryError::unknown_column(field.name.clone(), source_columns.to_vec()));
         };

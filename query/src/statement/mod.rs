@@ -162,6 +162,7 @@ pub(crate) enum AlterAction {
     AddColumns(Vec<NewColumn>),
     RenameColumn { path: Vec<String>, to: String },
     DropColumns { paths: Vec<Vec<String>>, if_exists: bool },
+    SyncIdentity(String),
     ChangeColumn { path: Vec<String>, change: ColumnChange },
     AddConstraint { name: String, sql: String },
     DropConstraint { name: String, if_exists: bool },

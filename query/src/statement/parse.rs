@@ -1,6 +1,7 @@
 //! Reading one statement.
 
 mod alter;
+mod generated;
 
 use std::collections::BTreeMap;
 
@@ -274,7 +275,7 @@ fn parse_column_of(parser: &mut Parser<'_>, name: String) -> Result<StructField>
         } else if parser.word("COMMENT") {
             field.metadata.insert("comment".into(), parser.parse_literal_string()?.into());
         } else if parser.word("GENERATED") {
-            return Err(QueryError::unsupported("generated columns", "compute the value in the query that inserts it"));
+            field = generated::parse_generated(parser, field)?;
         } else if parser.word("UNIQUE") || parser.word("REFERENCES") {
             return Err(QueryError::unsupported("foreign and unique keys", "PRIMARY KEY (columns)"));
         } else {

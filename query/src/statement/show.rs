@@ -124,6 +124,14 @@ fn column_line(field: &StructField) -> String {
     if !field.nullable {
         line.push_str(" NOT NULL");
     }
+    if let Ok(Some(identity)) = field.identity() {
+        let kind = if identity.allow_explicit_insert { "BY DEFAULT" } else { "ALWAYS" };
+        let (start, step) = (identity.start, identity.step);
+        line.push_str(&format!(" GENERATED {kind} AS IDENTITY (START WITH {start} INCREMENT BY {step})"));
+    }
+    if let Some(sql) = field.generation_expression() {
+        line.push_str(&format!(" GENERATED ALWAYS AS ({sql})"));
+    }
     if let Some(default) = field.default_expression() {
         line.push_str(&format!(" DEFAULT {default}"));
     }

@@ -147,14 +147,11 @@ fn legacy_features_block_only_where_they_are_used() {
     for writer in 1..=6 {
         assert_eq!(check_writable(&legacy(1, writer), &metadata(&[]), &schema(vec![plain()])), Ok(()));
     }
-    let generated = schema(vec![plain(), nested(plain().with_metadata("delta.generationExpression", "b + 1"))]);
-    let identity = schema(vec![plain().with_metadata("delta.identity.start", 1)]);
-    assert_eq!(in_the_way(check_writable(&legacy(1, 4), &metadata(&[]), &generated)), ["generatedColumns (column a)"]);
-    assert_eq!(in_the_way(check_writable(&legacy(1, 6), &metadata(&[]), &identity)), ["identityColumns (column a)"]);
-    let named = by_name(&[], &["generatedColumns"]);
-    assert_eq!(in_the_way(check_writable(&named, &metadata(&[]), &generated)), ["generatedColumns (column a)"]);
+    let iceberg = metadata(&[("delta.enableIcebergCompatV3", "true")]);
+    let named = by_name(&["columnMapping"], &["columnMapping", "icebergCompatV3"]);
+    assert_eq!(in_the_way(check_writable(&named, &iceberg, &schema(vec![plain()]))), ["icebergCompatV3"]);
     // A version that does not know them gives their metadata no meaning.
-    assert_eq!(check_writable(&legacy(1, 3), &metadata(&[]), &generated), Ok(()));
+    assert_eq!(check_writable(&legacy(1, 6), &iceberg, &schema(vec![plain()])), Ok(()));
 }
 
 #[test]

@@ -77,6 +77,10 @@ impl Table {
                         format!("column {} is NOT NULL, but the rows there are have no value for it", field.name);
                     return Err(self.refuse("add a column", what));
                 }
+                if field.generation_expression().is_some() || field.is_identity() {
+                    let what = format!("column {} is generated, but rows there are have no value for it", field.name);
+                    return Err(self.refuse("add a column", what));
+                }
                 // What column mapping gave the column elsewhere counts for nothing here.
                 let mut field = StructType { fields: vec![field] }.without_mapping().fields.remove(0);
                 field.nullable = true;

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, BooleanArray, Int64Array, RecordBatch};
 use arrow::datatypes::SchemaRef;
-use floe_table::{CreateTable, Result, RowCheck, RowCheckFactory, Table, TableError, Violation};
+use floe_table::{CreateTable, Result, RowCheck, RowCheckFactory, RowValue, Table, TableError, Violation};
 use floe_table_format::{DataType, FormatError, PrimitiveType, StructField};
 use floe_testkit::Batch;
 
@@ -16,6 +16,10 @@ impl RowCheckFactory for Positive {
     fn compile(&self, _name: &str, sql: &str, _schema: &SchemaRef) -> Result<Arc<dyn RowCheck>> {
         assert_eq!(sql, "id > 0");
         Ok(Arc::new(Positive))
+    }
+
+    fn compile_value(&self, name: &str, _sql: &str, _schema: &SchemaRef) -> Result<Arc<dyn RowValue>> {
+        panic!("there is no generated column {name}")
     }
 }
 

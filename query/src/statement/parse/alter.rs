@@ -34,6 +34,9 @@ pub(super) fn parse_column_action(parser: &mut Parser<'_>) -> Result<Option<Alte
     if parser.word("ALTER") {
         parser.word("COLUMN");
         let path = column_path(parser)?;
+        if parser.words(&["SYNC", "IDENTITY"]) {
+            return Ok(Some(AlterAction::SyncIdentity(path.join("."))));
+        }
         return Ok(Some(AlterAction::ChangeColumn { path, change: parse_change(parser)? }));
     }
     Ok(None)
@@ -63,7 +66,7 @@ fn parse_change(parser: &mut Parser<'_>) -> Result<ColumnChange> {
         ));
     }
     Ok(parser.expected(
-        "COMMENT, FIRST, AFTER, SET DEFAULT, DROP DEFAULT or DROP NOT NULL after ALTER COLUMN",
+        "COMMENT, FIRST, AFTER, SET DEFAULT, DROP DEFAULT, DROP NOT NULL or SYNC IDENTITY after ALTER COLUMN",
         parser.peek_token(),
     )?)
 }

@@ -6,6 +6,8 @@ mod columns;
 mod errors;
 mod feed;
 mod functions;
+mod generated;
+mod identity;
 mod keys;
 mod maintenance;
 mod names;
