@@ -17,6 +17,7 @@
 
 mod arrow_schema;
 mod edit;
+mod evolve;
 mod identity;
 mod json;
 mod mapping;

@@ -8,7 +8,7 @@ mod mapping;
 use std::collections::BTreeMap;
 
 use floe_table_format::feature;
-use floe_table_format::{Metadata, Operation, StructType, TableProperties, Version};
+use floe_table_format::{Metadata, Operation, Protocol, StructType, TableProperties, TableState, Version};
 
 use crate::error::{OnTable, Result};
 use crate::snapshot::Snapshot;
@@ -101,12 +101,7 @@ impl Table {
         if metadata == state.metadata {
             return Ok(AlterReport { version: snapshot.version() });
         }
-        map_columns(self, &state.metadata, &mut metadata)?;
-        crate::key::check_roles(self.uri(), &metadata)?;
-        let schema = StructType::parse(&metadata.schema_string).on(self.uri())?;
-        crate::change_feed::check_columns(self, &metadata, &schema)?;
-        let required = feature::required_for(&metadata, &schema).on(self.uri())?;
-        let protocol = feature::enable(&state.protocol, &required);
+        let (protocol, metadata) = completed(self, state, metadata)?;
         if protocol != state.protocol {
             transaction.set_protocol(protocol);
         }
@@ -114,4 +109,19 @@ impl Table {
         let version = transaction.commit().await?.committed()?.version;
         Ok(AlterReport { version })
     }
+}
+
+/// Changed metadata with what it needs to be the table's, and the protocol to go with it.
+///
+/// # Errors
+/// What the table cannot be: see [`Table::set_properties`] and [`Table::add_columns_at`].
+pub(crate) fn completed(table: &Table, state: &TableState, mut metadata: Metadata) -> Result<(Protocol, Metadata)> {
+    let uri = table.uri();
+    map_columns(table, &state.metadata, &mut metadata)?;
+    crate::key::check_roles(uri, &metadata)?;
+    let schema = StructType::parse(&metadata.schema_string).on(uri)?;
+    schema.check_names(feature::column_mapping_mode(&metadata).on(uri)?).on(uri)?;
+    crate::change_feed::check_columns(table, &metadata, &schema)?;
+    let required = feature::required_for(&metadata, &schema).on(uri)?;
+    Ok((feature::enable(&state.protocol, &required), metadata))
 }

@@ -69,7 +69,7 @@ mod upsert;
 mod vacuum;
 
 pub use alter::{AlterReport, ColumnChange, NewColumn};
-pub use append::{AppendOptions, SaveMode};
+pub use append::{AppendOptions, SaveMode, SchemaMode};
 pub use check::{CheckReport, RepeatedKey};
 pub use checks::{RowCheck, RowCheckFactory, RowValue, Violation};
 pub use commit::{CommitOutcome, CommitReport};
@@ -113,6 +113,7 @@ mod tests {
             sent(table.add_columns(Vec::new()));
             sent(table.rename_column(&[], ""));
             sent(table.sync_identity(""));
+            sent(table.replace_columns(Vec::new()));
             sent(table.drop_columns(Vec::new(), false));
             sent(table.change_column(&[], ColumnChange::DropNotNull));
             sent(table.add_primary_key(Vec::new()));

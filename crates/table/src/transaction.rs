@@ -83,10 +83,15 @@ impl Table {
     /// # Errors
     /// `UnsupportedFeature` if the table is not writable by this build.
     pub fn begin_at(&self, snapshot: &Snapshot, operation: Operation) -> Result<Transaction> {
-        let state = snapshot.state().clone();
+        let state = snapshot.committed().clone();
         feature::check_writable(&state.protocol, &state.metadata, &state.schema).on(self.uri())?;
         let read = ReadSet { version: Some(state.version), isolation: isolation_of(&state), ..ReadSet::default() };
-        Ok(Transaction::new(self.clone(), Some(state), ChangeSet::new(operation), read))
+        let mut change = ChangeSet::new(operation);
+        // Columns that the snapshot shows and the log does not have yet are part of the change.
+        let shown = snapshot.state();
+        change.metadata = (shown.metadata != state.metadata).then(|| shown.metadata.clone());
+        change.protocol = (shown.protocol != state.protocol).then(|| shown.protocol.clone());
+        Ok(Transaction::new(self.clone(), Some(state), change, read))
     }
 }
 
@@ -406,7 +411,9 @@ impl Transaction {
         let mut vectors: Vec<(Add, RowSet)> = Vec::new();
         let mut taken: Vec<(String, Taken)> = Vec::new();
         change.whole_files = true;
-        if let Some(base) = base {
+        // Rows are read and written as the table will be, while its files are those that it has.
+        let shaped = base.map(|base| self.shaped(base)).transpose()?;
+        if let (Some(base), Some(shaped)) = (base, &shaped) {
             let with_vectors = deletion_vectors_allowed(base, change.metadata.as_ref());
             let mut deleted: BTreeMap<String, RowSet> = self.deleted.clone();
             for (path, rows) in settled.replaced {
@@ -448,9 +455,9 @@ impl Transaction {
                     });
                     vectors.push((add, all));
                 } else {
-                    let kept = self.read_file_rows(&view, Some(&all)).await?;
+                    let kept = file_rows(&self.table, shaped, &view, RowFilter::Without(&all)).await?;
                     // Rows that stay are not new: their keys are not guarded.
-                    let target = Arc::new(WriteTarget::of_kept(&self.table, &base.metadata)?);
+                    let target = Arc::new(WriteTarget::of_kept(&self.table, &shaped.metadata)?);
                     change.adds.extend(stage(&self.table, target, kept, true).await?.adds);
                 }
             }
@@ -466,21 +473,20 @@ impl Transaction {
                     add.stats = add.stats.map(|json| stats::widen(&json, total));
                     vectors.push((add, rows.clone()));
                 } else {
-                    let kept = staged_file_rows(&self.table, base, &add, RowFilter::Without(rows)).await?;
-                    let target = Arc::new(WriteTarget::of_kept(&self.table, &base.metadata)?);
+                    let kept = staged_file_rows(&self.table, shaped, &add, RowFilter::Without(rows)).await?;
+                    let target = Arc::new(WriteTarget::of_kept(&self.table, &shaped.metadata)?);
                     change.adds.extend(stage(&self.table, target, kept, true).await?.adds);
                 }
             }
         }
         self.discard_change_files().await;
-        if let Some(base) = base
+        if let Some(shaped) = &shaped
             && !change.whole_files
-            && change.metadata.is_none()
-            && base.has_change_feed()
+            && shaped.has_change_feed()
         {
             let whole = self.change.removes.iter().map(|remove| (remove.path.clone(), Taken::AllLive));
             taken.extend(whole);
-            change.cdc = self.write_change_files(base, &taken, &settled.left_out).await?;
+            change.cdc = self.write_change_files(shaped, &taken, &settled.left_out).await?;
         }
         if !vectors.is_empty() {
             let sets: Vec<RowSet> = vectors.iter().map(|(_, rows)| rows.clone()).collect();
@@ -501,6 +507,13 @@ impl Transaction {
         self.register_keys(base);
         let prepared = Prepared { rows_added, rows_removed, rows_deleted_by_key: settled.deleted, change };
         Ok(Preparation::Ready(Box::new(prepared.with_metrics())))
+    }
+
+    /// A version of the table with the columns and properties that this change gives it.
+    fn shaped(&self, base: &Arc<TableState>) -> Result<Arc<TableState>> {
+        let Some(metadata) = &self.change.metadata else { return Ok(base.clone()) };
+        let protocol = self.change.protocol.as_ref().unwrap_or(&base.protocol).clone();
+        Ok(Arc::new(base.seen_as(protocol, metadata.clone()).on(self.table.uri())?))
     }
 
     /// Writes which rows change how; nothing where that is not known, which the commit refuses.
@@ -763,13 +776,6 @@ impl Transaction {
                 batches.try_fold(0, |rows, batch| std::future::ready(Ok(rows + batch.num_rows() as u64))).await
             }
         }
-    }
-
-    /// The rows of a file with the table's logical columns, partition values filled in.
-    async fn read_file_rows(&self, view: &FileView<'_>, without: Option<&RowSet>) -> Result<BatchStream> {
-        let base = self.base.as_ref().ok_or_else(|| self.table.refuse("read", "the table has no version yet"))?;
-        let filter = without.map_or(RowFilter::Live, RowFilter::Without);
-        file_rows(&self.table, base, view, filter).await
     }
 }
 

@@ -63,7 +63,23 @@ pub async fn merge(
     on: Expr,
     clauses: Vec<MergeIntoClause>,
 ) -> Result<DmlReport> {
-    let snapshot = table.snapshot().await?;
+    merge_growing(state, table, target, source, on, clauses, None).await
+}
+
+/// As [`merge`], where the table gets the columns of `new_columns` that it lacks, in the same commit.
+///
+/// # Errors
+/// As [`merge`]; columns that the table cannot have.
+pub(crate) async fn merge_growing(
+    state: &dyn Session,
+    table: &Table,
+    target: &TableReference,
+    source: LogicalPlan,
+    on: Expr,
+    clauses: Vec<MergeIntoClause>,
+    new_columns: Option<&StructType>,
+) -> Result<DmlReport> {
+    let snapshot = grown(table, new_columns).await?;
     let provider = FloeTableProvider::at(snapshot.clone())?;
     let columns = provider.columns();
     check_clauses(&clauses, &columns)?;
@@ -71,7 +87,9 @@ pub async fn merge(
     let source = match super::by_key::of(&snapshot, target, &source, &on, &clauses) {
         None => source,
         Some(keys) => match super::by_key::hold(state, source).await? {
-            super::by_key::Source::Held(held) => return by_key(state, table, target, keys, held, on, clauses).await,
+            super::by_key::Source::Held(held) => {
+                return by_key(state, table, target, keys, held, on, clauses, new_columns).await;
+            }
             super::by_key::Source::TooLarge(source) => source,
         },
     };
@@ -111,6 +129,15 @@ pub async fn merge(
         return Ok(DmlReport::default());
     }
     commit(table, transaction, effects.counts).await
+}
+
+/// The newest version, with the columns that the table is to get.
+async fn grown(table: &Table, new_columns: Option<&StructType>) -> Result<Arc<Snapshot>> {
+    let snapshot = table.snapshot().await?;
+    Ok(match new_columns {
+        Some(columns) => snapshot.grown_by(columns)?,
+        None => snapshot,
+    })
 }
 
 /// How the rows of a merge would be found, as lines of kind and plan. Runs the source where that is by key.
@@ -161,9 +188,10 @@ async fn by_key(
     source: Held,
     on: Expr,
     clauses: Vec<MergeIntoClause>,
+    new_columns: Option<&StructType>,
 ) -> Result<DmlReport> {
     let operation = || Operation::new("MERGE").with_parameter("predicate", shown(Some(&on)));
-    if keys.overwrites && keys.is_declared_so(table).await? {
+    if keys.overwrites && new_columns.is_none() && keys.is_declared_so(table).await? {
         let rows = source.rows_of_table(state, table, &clauses).await?;
         let options = UpsertOptions {
             merge_mode: Some(MergeMode::Overwrite),
@@ -185,7 +213,7 @@ async fn by_key(
     }
     let mut attempts = 0;
     loop {
-        let snapshot = table.snapshot().await?;
+        let snapshot = grown(table, new_columns).await?;
         let provider = FloeTableProvider::at(snapshot.clone())?;
         let columns = provider.columns();
         let mut transaction = table.begin_at(&snapshot, operation())?;

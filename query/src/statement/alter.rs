@@ -27,6 +27,12 @@ pub(super) async fn alter(session: &Session, name: &ObjectName, action: AlterAct
             let what = format!("added {} to {name}", count(columns.len(), "column", "columns"));
             (what, table.add_columns_at(columns).await?)
         }
+        AlterAction::ReplaceColumns(columns) => {
+            for column in &columns {
+                check_default(session, column)?;
+            }
+            (format!("replaced the columns of {name}"), table.replace_columns(columns).await?)
+        }
         AlterAction::RenameColumn { path, to } => {
             let what = format!("renamed column {} of {name} to {to}", path.join("."));
             (what, table.rename_column(&path, &to).await?)

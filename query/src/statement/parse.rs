@@ -14,7 +14,7 @@ use floe_table_format::error::printable;
 
 use crate::dialect::FloeDialect;
 use crate::error::{QueryError, Result};
-use crate::statement::tokens::prepare;
+use crate::statement::tokens::{Modifiers, prepare, take_modifiers};
 use crate::statement::types::parse_type;
 use crate::statement::words::Words;
 use crate::statement::{AlterAction, Copy, CreateTable, ParsedStatement, Statement};
@@ -23,12 +23,17 @@ use crate::statement::{AlterAction, Copy, CreateTable, ParsedStatement, Statemen
 const DEPTH_MAX: usize = 128;
 
 pub(super) fn parse(parsed: &ParsedStatement) -> Result<Statement> {
-    let mut parser = Parser::new(&FloeDialect)
-        .with_recursion_limit(DEPTH_MAX)
-        .with_tokens_with_locations(prepare(parsed.tokens().to_vec()));
+    let mut tokens = parsed.tokens().to_vec();
+    let modifiers = take_modifiers(&mut tokens);
+    let mut parser =
+        Parser::new(&FloeDialect).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(prepare(tokens));
     let statement = parse_statement(&mut parser)?;
     parser.expect_end()?;
-    Ok(statement)
+    Ok(match statement {
+        Statement::Insert(insert) if modifiers != Modifiers::default() => Statement::InsertAs { insert, modifiers },
+        Statement::Merge(merge) if modifiers.grows => Statement::MergeGrowing(merge),
+        other => other,
+    })
 }
 
 fn parse_statement(parser: &mut Parser<'_>) -> Result<Statement> {

@@ -165,7 +165,7 @@ pub(super) async fn insert_on_conflict(session: &Session, mut insert: ast::Inser
         }
         ast::OnConflictAction::DoUpdate(update) => {
             let merge = as_merge(&snapshot, &name, insert, update)?;
-            merge::merge(session, merge).await
+            merge::merge(session, merge, merge::Grows::No).await
         }
     }
 }

@@ -72,18 +72,7 @@ impl Table {
         self.alter(operation, |metadata| {
             let mut schema = StructType::parse(&metadata.schema_string).on(self.uri())?;
             for NewColumn { parent, field, place } in columns {
-                if !field.nullable {
-                    let what =
-                        format!("column {} is NOT NULL, but the rows there are have no value for it", field.name);
-                    return Err(self.refuse("add a column", what));
-                }
-                if field.generation_expression().is_some() || field.is_identity() {
-                    let what = format!("column {} is generated, but rows there are have no value for it", field.name);
-                    return Err(self.refuse("add a column", what));
-                }
-                // What column mapping gave the column elsewhere counts for nothing here.
-                let mut field = StructType { fields: vec![field] }.without_mapping().fields.remove(0);
-                field.nullable = true;
+                let field = self.new_field(field)?;
                 schema.add_field(&parent, field, &place).on(self.uri())?;
             }
             self.check_schema(metadata, &schema)?;
@@ -154,6 +143,75 @@ impl Table {
             Ok(())
         })
         .await
+    }
+
+    /// Gives the table these columns, in this order: those it has stay what they are, others come, and what is not named goes.
+    ///
+    /// # Errors
+    /// As [`Table::add_columns_at`] and, where columns go, [`Table::drop_columns`]; [`crate::TableError::InvalidRequest`] for
+    /// another type of a column that is there.
+    pub async fn replace_columns(&self, columns: Vec<StructField>) -> Result<AlterReport> {
+        let shown = StructType { fields: columns.clone() }.to_json();
+        let operation = Operation::new("REPLACE COLUMNS").with_parameter("columns", shown);
+        let snapshot = self.snapshot().await?;
+        self.alter_at(&snapshot, operation, false, |metadata| {
+            let mut schema = StructType::parse(&metadata.schema_string).on(self.uri())?;
+            let mut wanted = Vec::with_capacity(columns.len());
+            for column in columns {
+                let doing = format!("replace column {}", column.name);
+                let Some(own) = schema.field(&column.name).cloned() else {
+                    wanted.push(self.new_field(column)?);
+                    continue;
+                };
+                if own.data_type.to_string() != column.data_type.to_string() {
+                    let what = format!("it is {} and would be {}", own.data_type, column.data_type);
+                    return Err(self.refuse(&doing, what));
+                }
+                if own.nullable && !column.nullable {
+                    return Err(self.refuse(&doing, "rows that are there may have nulls in it; add a CHECK constraint"));
+                }
+                let keyed = property::role_of_column(&metadata.configuration, std::slice::from_ref(&own.name));
+                if column.nullable && keyed.on(self.uri())? != Some(PRIMARY_KEY) {
+                    schema.field_mut_at(std::slice::from_ref(&own.name)).on(self.uri())?.nullable = true;
+                }
+                let mut field = schema.field(&own.name).cloned().unwrap_or(own);
+                if let Some(comment) = column.comment() {
+                    field.metadata.insert(COMMENT.into(), comment.into());
+                }
+                wanted.push(field);
+            }
+            let gone = schema.fields.iter().filter(|own| !wanted.iter().any(|field| field.name == own.name));
+            let gone: Vec<Vec<String>> = gone.map(|field| vec![field.name.clone()]).collect();
+            let left = StructType { fields: wanted };
+            for path in &gone {
+                let doing = format!("drop column {}", path.join("."));
+                let schema = self.mapped_schema(metadata, &doing)?;
+                self.refuse_needed(snapshot.state(), metadata, &schema, path, &doing)?;
+                self.refuse_dependents(metadata, &left, path, &doing)?;
+                property::drop_column(&mut metadata.configuration, path).on(self.uri())?;
+            }
+            if left.fields.iter().all(|field| metadata.partition_columns.contains(&field.name)) {
+                return Err(self.refuse("replace the columns", "only partition columns would be left"));
+            }
+            self.check_schema(metadata, &left)?;
+            metadata.schema_string = left.to_json();
+            Ok(())
+        })
+        .await
+    }
+
+    /// A column as it comes into a table that has rows.
+    fn new_field(&self, field: StructField) -> Result<StructField> {
+        if !field.nullable {
+            let what = format!("column {} is NOT NULL, but the rows there are have no value for it", field.name);
+            return Err(self.refuse("add a column", what));
+        }
+        if field.generation_expression().is_some() || field.is_identity() {
+            let what = format!("column {} is generated, but rows there are have no value for it", field.name);
+            return Err(self.refuse("add a column", what));
+        }
+        // What column mapping gave the column elsewhere counts for nothing here.
+        Ok(StructType { fields: vec![field] }.without_mapping().fields.remove(0))
     }
 
     /// Changes a column in other ways than its name and type.

@@ -10,7 +10,7 @@ use crate::error::{QueryError, Result};
 use crate::statement::AlterAction;
 use crate::statement::words::Words;
 
-/// RENAME, DROP, ALTER and ADD of columns; none if something else comes.
+/// RENAME, DROP, ALTER, REPLACE and ADD of columns; none if something else comes.
 pub(super) fn parse_column_action(parser: &mut Parser<'_>) -> Result<Option<AlterAction>> {
     if parser.word("RENAME") {
         if parser.peek_word("TO") {
@@ -24,6 +24,15 @@ pub(super) fn parse_column_action(parser: &mut Parser<'_>) -> Result<Option<Alte
     if parser.words(&["DROP", "COLUMN"]) || parser.words(&["DROP", "COLUMNS"]) {
         let if_exists = parser.if_exists();
         return Ok(Some(AlterAction::DropColumns { paths: column_paths(parser)?, if_exists }));
+    }
+    if parser.words(&["REPLACE", "COLUMNS"]) {
+        parser.expect_token(&Token::LParen)?;
+        let mut columns = vec![super::parse_column(parser)?];
+        while parser.consume_token(&Token::Comma) {
+            columns.push(super::parse_column(parser)?);
+        }
+        parser.expect_token(&Token::RParen)?;
+        return Ok(Some(AlterAction::ReplaceColumns(columns)));
     }
     if parser.word("ADD") {
         return Ok(Some(AlterAction::AddColumns(parse_added_columns(parser)?)));

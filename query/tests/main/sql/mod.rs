@@ -4,6 +4,7 @@ mod catalog;
 mod changes;
 mod columns;
 mod errors;
+mod evolution;
 mod feed;
 mod functions;
 mod generated;
