@@ -2,6 +2,7 @@
 
 mod column;
 mod constraint;
+mod feature_drop;
 mod identity;
 mod mapping;
 

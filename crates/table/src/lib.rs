@@ -113,6 +113,7 @@ mod tests {
             sent(table.add_columns(Vec::new()));
             sent(table.rename_column(&[], ""));
             sent(table.sync_identity(""));
+            sent(table.drop_feature("", false));
             sent(table.replace_columns(Vec::new()));
             sent(table.drop_columns(Vec::new(), false));
             sent(table.change_column(&[], ColumnChange::DropNotNull));

@@ -9,8 +9,8 @@ use floe_storage::deletion_vectors;
 use floe_table_format::conflict::{Redo, Rule, Why, Winner};
 use floe_table_format::path::DataPath;
 use floe_table_format::{
-    Action, Add, Cdc, ChangeSet, DomainMetadata, FileView, IsolationLevel, KeyRead, Metadata, Operation, Predicate,
-    Protocol, ReadSet, Remove, RowSet, TableState, Txn, Version, feature, stats,
+    Action, Add, Cdc, ChangeSet, DomainMetadata, Dropped, FileView, IsolationLevel, KeyRead, Metadata, Operation,
+    Predicate, Protocol, ReadSet, Remove, RowSet, TableState, Txn, Version, feature, stats,
 };
 use futures::TryStreamExt;
 
@@ -24,7 +24,7 @@ use crate::locate::{KeyedRows, LookupReport, Wanted, hashes_of_rows, locate};
 use crate::rows::BatchStream;
 use crate::scan::{RowFilter, file_rows, raw_file_rows, staged_file_rows};
 use crate::snapshot::Snapshot;
-use crate::stage::{StagedRows, WriteTarget, discard, stage};
+use crate::stage::{KeySink, StagedRows, WriteTarget, discard, stage};
 use crate::table::Table;
 
 /// A change of a table in the making, on the snapshot it was begun at.
@@ -202,6 +202,11 @@ impl Transaction {
         self.target = None;
     }
 
+    /// Says that the new protocol does without a feature.
+    pub(crate) fn set_dropped(&mut self, dropped: Dropped) {
+        self.change.dropped = Some(dropped);
+    }
+
     pub(crate) fn set_protocol(&mut self, protocol: Protocol) {
         self.change.protocol = Some(protocol);
     }
@@ -214,24 +219,21 @@ impl Transaction {
     /// [`crate::TableError::ConstraintViolation`] or [`crate::TableError::SchemaMismatch`] for rows that do not fit; an error of the stream;
     /// storage. Files written so far are deleted then.
     pub async fn stage_rows(&mut self, rows: BatchStream) -> Result<u64> {
-        let staged = self.stage(rows, true).await?;
+        let target = self.write_target()?;
+        self.guard()?;
+        let staged = self.stage(target, rows, true).await?;
         self.rows_staged += staged.rows;
         Ok(staged.rows)
     }
 
-    /// Writes rows that the table has already, in another layout.
-    pub(crate) async fn stage_kept_rows(&mut self, rows: BatchStream) -> Result<StagedRows> {
-        self.stage(rows, false).await
+    /// Writes rows that the table has already, in another layout; gives with them where their keys went.
+    pub(crate) async fn stage_kept_rows(&mut self, rows: BatchStream) -> Result<(StagedRows, Option<Arc<KeySink>>)> {
+        let target = Arc::new(WriteTarget::of_kept(&self.table, self.metadata()?)?);
+        let keys = target.keys().cloned();
+        Ok((self.stage(target, rows, false).await?, keys))
     }
 
-    async fn stage(&mut self, rows: BatchStream, data_change: bool) -> Result<StagedRows> {
-        let target = match data_change {
-            true => self.write_target()?,
-            false => Arc::new(WriteTarget::of_kept(&self.table, self.metadata()?)?),
-        };
-        if data_change {
-            self.guard()?;
-        }
+    async fn stage(&mut self, target: Arc<WriteTarget>, rows: BatchStream, data_change: bool) -> Result<StagedRows> {
         let staged = stage(&self.table, target, rows, data_change).await?;
         self.staged.extend(staged.adds.iter().map(|add| add.path.clone()));
         self.change.adds.extend(staged.adds.iter().cloned());

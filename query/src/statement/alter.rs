@@ -41,6 +41,10 @@ pub(super) async fn alter(session: &Session, name: &ObjectName, action: AlterAct
             let what = format!("dropped {} of {name}", count(paths.len(), "column", "columns"));
             (what, table.drop_columns(paths, if_exists).await?)
         }
+        AlterAction::DropFeature { feature, truncate_history } => {
+            let what = format!("dropped feature {feature} of {name}");
+            (what, Box::pin(table.drop_feature(&feature, truncate_history)).await?)
+        }
         AlterAction::SyncIdentity(column) => {
             let what = format!("brought the sequence of column {column} of {name} behind the values there are");
             (what, table.sync_identity(&column).await?)

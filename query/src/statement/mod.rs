@@ -174,6 +174,7 @@ pub(crate) enum AlterAction {
     RenameColumn { path: Vec<String>, to: String },
     DropColumns { paths: Vec<Vec<String>>, if_exists: bool },
     SyncIdentity(String),
+    DropFeature { feature: String, truncate_history: bool },
     ChangeColumn { path: Vec<String>, change: ColumnChange },
     AddConstraint { name: String, sql: String },
     DropConstraint { name: String, if_exists: bool },

@@ -395,6 +395,9 @@ fn parse_alter(parser: &mut Parser<'_>) -> Result<Statement> {
     } else if parser.words(&["DROP", "CONSTRAINT"]) {
         let if_exists = parser.if_exists();
         AlterAction::DropConstraint { name: parser.parse_identifier()?.value, if_exists }
+    } else if parser.words(&["DROP", "FEATURE"]) {
+        let feature = parser.parse_identifier()?.value;
+        AlterAction::DropFeature { feature, truncate_history: parser.words(&["TRUNCATE", "HISTORY"]) }
     } else if let Some(action) = alter::parse_column_action(parser)? {
         action
     } else {
@@ -402,7 +405,7 @@ fn parse_alter(parser: &mut Parser<'_>) -> Result<Statement> {
         return Err(QueryError::unsupported(
             what,
             "SET TBLPROPERTIES, UNSET TBLPROPERTIES, ADD COLUMN, RENAME COLUMN, DROP COLUMN, ALTER COLUMN, ADD PRIMARY KEY, \
-             ADD CONSTRAINT ... CHECK, DROP CONSTRAINT",
+             ADD CONSTRAINT ... CHECK, DROP CONSTRAINT, DROP FEATURE",
         ));
     };
     Ok(Statement::Alter { name, action })

@@ -147,8 +147,8 @@ pub(super) const ROWS: &[Row] = &[
     Row::reader(Feature::TypeWidening, "typeWidening", No, No),
     Row::reader(Feature::VariantType, "variantType", No, No),
     Row::reader(Feature::VariantShredding, "variantShredding", No, No).requires(&[Feature::VariantType]),
-    // Active, it forbids cleaning up the log before a version, which our clean-up does not look at.
-    Row::writer(Feature::CheckpointProtection, "checkpointProtection", UnlessActive),
+    // Cleaning up the log looks at the version before which it may not stop.
+    Row::writer(Feature::CheckpointProtection, "checkpointProtection", Full),
     Row::writer(Feature::Collations, "collations", No).requires(&[Feature::DomainMetadata]),
     Row::writer(Feature::ColumnMappingUsageTracking, "columnMappingUsageTracking", No),
     Row::writer(Feature::MaterializePartitionColumns, "materializePartitionColumns", No),

@@ -318,3 +318,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_dropped_feature_leaves_the_least_that_says_the_same() {
+    let both = ["columnMapping", "deletionVectors"];
+    let table = by_name(&both, &[&both[..], &["appendOnly", "invariants", "rowTracking", "domainMetadata"]].concat());
+    let without_vectors = without(&table, &Feature::DeletionVectors);
+    let expected =
+        by_name(&["columnMapping"], &["columnMapping", "appendOnly", "invariants", "rowTracking", "domainMetadata"]);
+    assert_eq!(without_vectors, expected);
+    let without_mapping = without(&without_vectors, &Feature::ColumnMapping);
+    assert_eq!((without_mapping.min_reader_version, &without_mapping.reader_features), (1, &None));
+    assert_eq!(dependents(&without_mapping, &Feature::DomainMetadata), [Feature::RowTracking]);
+    let left = without(&without(&without_mapping, &Feature::RowTracking), &Feature::DomainMetadata);
+    assert_eq!(left, legacy(1, 2), "older versions imply just the rest");
+    assert_eq!(without(&legacy(1, 3), &Feature::CheckConstraints), legacy(1, 2));
+    assert_eq!(without(&legacy(2, 5), &Feature::ColumnMapping), legacy(1, 4));
+    let odd = without(&legacy(1, 4), &Feature::CheckConstraints);
+    assert_eq!(odd.min_writer_version, 7);
+    assert!(has_feature(&odd, &Feature::GeneratedColumns) && !has_feature(&odd, &Feature::CheckConstraints));
+    let unknown = by_name(&["deletionVectors", "fromTheFuture"], &["deletionVectors", "fromTheFuture", "appendOnly"]);
+    let left = without(&unknown, &Feature::DeletionVectors);
+    assert_eq!(left.reader_features.as_deref(), Some(&["fromTheFuture".to_owned()][..]));
+}

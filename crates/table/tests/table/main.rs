@@ -5,6 +5,7 @@ mod appending;
 mod changing_rows;
 mod checkpoints;
 mod concurrency;
+mod dropping_features;
 mod layout;
 mod requests;
 mod restoring;
