@@ -35,10 +35,10 @@ pub use floe_query::{
 };
 pub use floe_storage::{Env, Location, StorageError, StorageOptions};
 pub use floe_table::{
-    AppendOptions, BatchStream, CheckReport, CommitOutcome, CommitReport, CreateTable, ErrorKind, HistoryEntry,
-    IfExists, IndexStatus, KeyedRows, LookupReport, OnDuplicate, OptimizeOptions, OptimizeReport, RestoreReport,
-    SaveMode, Scan, ScanPlan, Snapshot, Table, TableBuilder, TableError, Transaction, UpsertOptions, UpsertReport,
-    VacuumOptions, VacuumReport,
+    AppendOptions, BatchStream, CheckOptions, CheckReport, CommitOutcome, CommitReport, CreateTable, ErrorKind,
+    Finding, HistoryEntry, IfExists, IndexStatus, KeyedRows, LookupReport, OnDuplicate, OptimizeOptions,
+    OptimizeReport, Repair, RepairOptions, RepairReport, RestoreReport, Rule, SaveMode, Scan, ScanPlan, Severity,
+    Snapshot, Table, TableBuilder, TableError, Transaction, UpsertOptions, UpsertReport, VacuumOptions, VacuumReport,
 };
 pub use floe_table_format::{
     CompareOp, DataType, MergeMode, Operation, Predicate, PrimitiveType, RowSet, Scalar, StructField, StructType,

@@ -215,6 +215,40 @@ fn the_doctor_finds_a_local_folder_fit() {
 }
 
 #[test]
+fn a_damaged_table_is_checked_and_repaired() {
+    let folder = folder();
+    answer(folder.path(), &["-c", "CREATE TABLE t AS SELECT 1 AS id; INSERT INTO t VALUES (2)"]);
+    assert_eq!(answer(folder.path(), &["check", "t"]), "sound: version 1, 2 files\n");
+    let table = folder.path().join("warehouse/default/t");
+    let hint = table.join("_delta_log/_last_checkpoint");
+    std::fs::write(&hint, "rubbish").expect("written");
+    let data = std::fs::read_dir(&table).expect("listed").map(|entry| entry.expect("an entry").path());
+    let file = data.into_iter().find(|path| path.extension().is_some_and(|e| e == "parquet")).expect("a data file");
+    std::fs::remove_file(&file).expect("removed");
+
+    let path = table.to_str().expect("text").to_owned();
+    for named in ["t", &path] {
+        let found = run(folder.path(), &["check", named, "--json"]);
+        assert_eq!(found.status.code(), Some(1));
+        let report = text(&found.stdout);
+        assert_eq!(report.lines().count(), 1, "one JSON object");
+        assert!(report.contains("\"sound\":false"), "{report}");
+        for rule in ["hint-right", "file-there"] {
+            assert!(report.contains(&format!("\"rule\":\"{rule}\"")), "{report}");
+        }
+    }
+    let dry = run(folder.path(), &["check", "t", "--repair", "--drop-missing-files", "--dry-run"]);
+    assert_eq!(dry.status.code(), Some(1));
+    assert!(text(&dry.stdout).contains("would repair: 1 missing files to give up"), "{}", text(&dry.stdout));
+    assert!(run(folder.path(), &["--read-only", "check", "t", "--repair"]).status.code() == Some(1));
+    assert!(hint.exists(), "nothing was changed");
+    let repaired = answer(folder.path(), &["check", "t", "--repair", "--drop-missing-files"]);
+    assert!(repaired.ends_with("sound: version 2, 1 files\n"), "{repaired}");
+    assert!(!hint.exists(), "there is no checkpoint to name");
+    assert!(refusal(folder.path(), &["check", "t", "--dry-run"]).contains("--repair"));
+}
+
+#[test]
 fn help_and_version_are_no_errors() {
     let folder = folder();
     assert!(answer(folder.path(), &["--help"]).contains("--warehouse"));

@@ -57,5 +57,5 @@ pub use output::{Done, Outcome};
 pub use provider::FloeTableProvider;
 pub use row_checks::SqlRowChecks;
 pub use session::{LocationHandle, Session, SessionOptions};
-pub use statement::{ParsedStatement, is_complete, split_statements};
+pub use statement::{Checked, ParsedStatement, TableCheck, is_complete, split_statements};
 pub use verbs::{MergeBuilder, TableChangesByExpression};

@@ -243,6 +243,32 @@ impl Session {
         }
     }
 
+    /// A table by its name, path or URI without a look at its log: for checking one that may not load.
+    ///
+    /// # Errors
+    /// [`QueryError::UnknownTable`] with the nearest name.
+    pub async fn unopened(&self, name: &str) -> Result<Table> {
+        self.unopened_table(&self.read_name(name)?).await
+    }
+
+    /// As [`Session::unopened`], for the name in a statement.
+    pub(crate) async fn unopened_table(&self, name: &ObjectName) -> Result<Table> {
+        match RelationName::of(name)? {
+            RelationName::Catalog { schema, table } => {
+                let schema = schema.unwrap_or_else(|| self.current_schema());
+                if self.warehouse.registered(&schema, &table).is_none() {
+                    let entry = self.warehouse.entry(&schema, &table).await?;
+                    return Ok(self.warehouse.builder_of(&entry)?.unopened()?);
+                }
+            }
+            RelationName::Delta(path) | RelationName::Path(path) => {
+                return Ok(self.warehouse.builder(&path).unopened()?);
+            }
+            _ => {}
+        }
+        self.table_named(name).await
+    }
+
     /// The Delta table that a statement names.
     pub(crate) async fn table_named(&self, name: &ObjectName) -> Result<Table> {
         match RelationName::of(name)? {

@@ -6,10 +6,15 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::error::{FormatError, Result, printable};
 use crate::version::Version;
+
+mod commit_info;
+#[cfg(test)]
+mod tests;
+
+pub use commit_info::CommitInfo;
 
 /// The longest line of a commit file that is parsed, in bytes.
 pub const LINE_BYTES_MAX: usize = 256 << 20;
@@ -219,45 +224,6 @@ pub struct DomainMetadata {
     /// Whether the domain is taken away.
     #[serde(default)]
     pub removed: bool,
-}
-
-/// Protocol section "Commit Provenance Information". All fields are optional and any other is kept in `rest`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CommitInfo {
-    /// With in-commit timestamps, the commit's time in milliseconds since 1970.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub in_commit_timestamp: Option<i64>,
-    /// The writer's clock, in milliseconds since 1970.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timestamp: Option<i64>,
-    /// `WRITE`, `DELETE`, `MERGE`, ...
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub operation: Option<String>,
-    /// How the operation was called.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub operation_parameters: Option<serde_json::Map<String, Value>>,
-    /// The version the writer read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub read_version: Option<i64>,
-    /// `Serializable`, `WriteSerializable` or `SnapshotIsolation`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub isolation_level: Option<String>,
-    /// Whether the commit only adds rows and read nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub is_blind_append: Option<bool>,
-    /// Counts of what was done, as text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub operation_metrics: Option<serde_json::Map<String, Value>>,
-    /// The writer's name and version.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub engine_info: Option<String>,
-    /// The commit token: unique to one attempt, so that a writer recognises its own commit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub txn_id: Option<String>,
-    /// Fields of other writers.
-    #[serde(flatten)]
-    pub rest: serde_json::Map<String, Value>,
 }
 
 /// Protocol section "Checkpoint Metadata".

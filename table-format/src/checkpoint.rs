@@ -10,7 +10,7 @@ use crate::action::{CheckpointMetadata, DomainMetadata, Metadata, Protocol, Remo
 use crate::error::{FormatError, Result};
 use crate::state::FileChunk;
 use crate::state::builder::{CHUNK_ROWS, CHUNK_TEXT_BYTES};
-use crate::state::draft::Draft;
+use crate::state::draft::{Draft, FewValues};
 
 mod columns;
 mod read;
@@ -72,6 +72,8 @@ pub struct Rows {
     pub domains: Vec<DomainMetadata>,
     /// Live files.
     pub adds: Option<FileChunk>,
+    /// Files among them that name fewer partition values than others do, and one that names the most.
+    pub(crate) few_values: Vec<FewValues>,
     /// Tombstones.
     pub removes: Vec<Remove>,
     /// Other files of a V2 checkpoint, to be read too.
@@ -104,6 +106,7 @@ impl Base {
         self.txns.extend(rows.txns.into_iter().map(|txn| (txn.app_id.clone(), txn)));
         let domains = rows.domains.into_iter().filter(|domain| !domain.removed);
         self.domains.extend(domains.map(|domain| (domain.domain.clone(), domain)));
+        draft.push_base_few_values(rows.few_values);
         draft.push_base_removes(rows.removes);
         if let Some(chunk) = rows.adds {
             let bytes = chunk.columns().text_bytes();

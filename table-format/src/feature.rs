@@ -25,7 +25,7 @@ use std::collections::BTreeSet;
 use crate::action::{Metadata, Protocol};
 use crate::error::{FormatError, Result, printable};
 use crate::property::TableProperties;
-use crate::schema::{ColumnMappingMode, StructType};
+use crate::schema::{ColumnMappingMode, DataType, StructField, StructType};
 
 pub use activity::required_for;
 pub use registry::Feature;
@@ -67,12 +67,56 @@ pub fn check_readable(protocol: &Protocol, metadata: &Metadata) -> Result<()> {
     if missing.is_empty() { Ok(()) } else { Err(unsupported(READ, missing)) }
 }
 
+/// Refuses a table whose files name columns by what its schema does not say.
+///
+/// Protocol section "Column Mapping": with a mode other than `none` every column, at any depth, has a physical name and an
+/// id, and no two of one struct share either. Reading by the name instead would give nulls where the table has values.
+///
+/// # Errors
+/// [`FormatError::CorruptLog`] with the first such column; [`FormatError::InvalidProperty`] for a mode that does not exist.
+pub fn check_column_mapping(metadata: &Metadata, schema: &StructType) -> Result<()> {
+    if column_mapping_mode(metadata)? == ColumnMappingMode::None {
+        return Ok(());
+    }
+    let mut problem = check_mapped_fields(&schema.fields);
+    schema.visit(&mut |field| {
+        for inner in structs_in(&field.data_type) {
+            problem = problem.take().or_else(|| check_mapped_fields(&inner.fields));
+        }
+    });
+    problem.map_or(Ok(()), |what| Err(FormatError::corrupt_log(None, "metaData", what)))
+}
+
+/// What is wrong with the mapping of the fields of one struct.
+fn check_mapped_fields(fields: &[StructField]) -> Option<String> {
+    let (mut names, mut ids) = (BTreeSet::new(), BTreeSet::new());
+    fields.iter().find_map(|field| {
+        let column = printable(&field.name);
+        let (Some(name), Some(id)) = (field.mapped_name(), field.mapping_id()) else {
+            return Some(format!("columns are mapped, but column {column} lacks its physical name or its id"));
+        };
+        let unique = names.insert(name) && ids.insert(id);
+        (!unique).then(|| format!("column {column} has the physical name or the id of another column"))
+    })
+}
+
+/// The structs that a type holds without another struct around them.
+fn structs_in(data_type: &DataType) -> Vec<&StructType> {
+    match data_type {
+        DataType::Primitive(_) | DataType::Variant => Vec::new(),
+        DataType::Struct(inner) => vec![inner],
+        DataType::Array(inner) => structs_in(&inner.element),
+        DataType::Map(inner) => structs_in(&inner.key).into_iter().chain(structs_in(&inner.value)).collect(),
+    }
+}
+
 /// Refuses a table that this build cannot write to soundly; what it cannot read, it cannot write to either.
 ///
 /// # Errors
 /// As [`check_readable`], and [`FormatError::UnsupportedFeature`] for a feature, version or column type in the way.
 pub fn check_writable(protocol: &Protocol, metadata: &Metadata, schema: &StructType) -> Result<()> {
     check_readable(protocol, metadata)?;
+    check_column_mapping(metadata, schema)?;
     if protocol.min_writer_version > WRITER_VERSION_MAX {
         return Err(unsupported(WRITE, vec![format!("writer version {}", protocol.min_writer_version)]));
     }

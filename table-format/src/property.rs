@@ -21,6 +21,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use crate::change::IsolationLevel;
@@ -165,6 +166,8 @@ pub struct TableProperties {
     pub record_index: bool,
     /// Whether writers compact after their commits.
     pub auto_compact: bool,
+    /// What is wrong with values that do not decode and that only writers act on: see [`check`](Self::check).
+    pub unusable: Vec<FormatError>,
 }
 
 /// How an upserted row and the row that its key has already become one.
@@ -234,6 +237,7 @@ impl Default for TableProperties {
             duplicate_keys: DuplicateKeys::Fail,
             record_index: true,
             auto_compact: false,
+            unusable: Vec::new(),
         }
     }
 }
@@ -260,64 +264,78 @@ impl TableProperties {
 
     /// The properties in a table's configuration.
     ///
+    /// A value that only writers and maintenance act on and that does not decode leaves the table readable: its default
+    /// stands in, and [`check`](Self::check) tells of it before anything is written or deleted.
+    ///
     /// # Errors
-    /// [`FormatError::InvalidProperty`] if the value of a property that Floe acts on does not decode. A default in its
-    /// place could delete files that someone meant to keep, or read columns under wrong names.
+    /// [`FormatError::InvalidProperty`] if a property that decides what a reader sees does not decode: how files name
+    /// columns, and what the time of a version is.
     pub fn parse(configuration: &BTreeMap<String, String>) -> Result<TableProperties> {
-        let read = Reader { configuration };
+        let read = Reader { configuration, unusable: RefCell::default() };
         let default = TableProperties::default();
-        Ok(TableProperties {
-            append_only: read.get(name::APPEND_ONLY, value::boolean)?.unwrap_or(default.append_only),
+        let parsed = TableProperties {
+            append_only: read.optional(name::APPEND_ONLY, value::boolean).unwrap_or(default.append_only),
             checkpoint_interval: read
-                .get(name::CHECKPOINT_INTERVAL, value::positive)?
+                .optional(name::CHECKPOINT_INTERVAL, value::positive)
                 .unwrap_or(default.checkpoint_interval),
             checkpoint_policy: read
-                .get(name::CHECKPOINT_POLICY, value::checkpoint_policy)?
+                .optional(name::CHECKPOINT_POLICY, value::checkpoint_policy)
                 .unwrap_or(default.checkpoint_policy),
             log_retention_ms: read
-                .get(name::LOG_RETENTION, value::lenient_interval)?
+                .optional(name::LOG_RETENTION, value::lenient_interval)
                 .unwrap_or(default.log_retention_ms),
             deleted_file_retention_ms: read
-                .get(name::DELETED_FILE_RETENTION, value::lenient_interval)?
+                .optional(name::DELETED_FILE_RETENTION, value::lenient_interval)
                 .unwrap_or(default.deleted_file_retention_ms),
             drop_feature_retention_ms: read
-                .get(name::DROP_FEATURE_RETENTION, value::lenient_interval)?
+                .optional(name::DROP_FEATURE_RETENTION, value::lenient_interval)
                 .unwrap_or(default.drop_feature_retention_ms),
-            checkpoint_protection_before: read.get(name::REQUIRE_CHECKPOINT_PROTECTION, value::version)?,
-            set_transaction_retention_ms: read.get(name::SET_TRANSACTION_RETENTION, value::lenient_interval)?,
+            checkpoint_protection_before: read.optional(name::REQUIRE_CHECKPOINT_PROTECTION, value::version),
+            set_transaction_retention_ms: read.optional(name::SET_TRANSACTION_RETENTION, value::lenient_interval),
             enable_expired_log_cleanup: read
-                .get(name::ENABLE_EXPIRED_LOG_CLEANUP, value::boolean)?
+                .optional(name::ENABLE_EXPIRED_LOG_CLEANUP, value::boolean)
                 .unwrap_or(default.enable_expired_log_cleanup),
-            enable_deletion_vectors: read.get(name::ENABLE_DELETION_VECTORS, value::boolean)?.unwrap_or(false),
+            enable_deletion_vectors: read.optional(name::ENABLE_DELETION_VECTORS, value::boolean).unwrap_or(false),
             enable_in_commit_timestamps: read.get(name::ENABLE_IN_COMMIT_TIMESTAMPS, value::boolean)?.unwrap_or(false),
             in_commit_timestamp_enablement_version: read
                 .get(name::IN_COMMIT_TIMESTAMP_ENABLEMENT_VERSION, value::version)?,
             in_commit_timestamp_enablement_timestamp: read
                 .get(name::IN_COMMIT_TIMESTAMP_ENABLEMENT_TIMESTAMP, value::timestamp)?,
-            enable_change_data_feed: read.get(name::ENABLE_CHANGE_DATA_FEED, value::boolean)?.unwrap_or(false),
-            enable_row_tracking: read.get(name::ENABLE_ROW_TRACKING, value::boolean)?.unwrap_or(false),
+            enable_change_data_feed: read.optional(name::ENABLE_CHANGE_DATA_FEED, value::boolean).unwrap_or(false),
+            enable_row_tracking: read.optional(name::ENABLE_ROW_TRACKING, value::boolean).unwrap_or(false),
             column_mapping_mode: read.get(name::COLUMN_MAPPING_MODE, value::mapping_mode)?.unwrap_or_default(),
             data_skipping_num_indexed_cols: read
-                .get(name::DATA_SKIPPING_NUM_INDEXED_COLS, value::indexed_columns)?
+                .optional(name::DATA_SKIPPING_NUM_INDEXED_COLS, value::indexed_columns)
                 .unwrap_or(default.data_skipping_num_indexed_cols),
-            data_skipping_stats_columns: read.get(name::DATA_SKIPPING_STATS_COLUMNS, value::column_paths)?,
-            target_file_size: read.get(name::TARGET_FILE_SIZE, value::bytes)?.unwrap_or(default.target_file_size),
-            write_stats_as_json: read.get(name::WRITE_STATS_AS_JSON, value::boolean)?.unwrap_or(true),
+            data_skipping_stats_columns: read.optional(name::DATA_SKIPPING_STATS_COLUMNS, value::column_paths),
+            target_file_size: read.optional(name::TARGET_FILE_SIZE, value::bytes).unwrap_or(default.target_file_size),
+            write_stats_as_json: read.optional(name::WRITE_STATS_AS_JSON, value::boolean).unwrap_or(true),
             write_stats_as_struct: read
-                .get(name::WRITE_STATS_AS_STRUCT, value::boolean)?
+                .optional(name::WRITE_STATS_AS_STRUCT, value::boolean)
                 .unwrap_or(default.write_stats_as_struct),
             isolation_level: read
-                .get(name::ISOLATION_LEVEL, value::isolation_level)?
+                .optional(name::ISOLATION_LEVEL, value::isolation_level)
                 .unwrap_or(default.isolation_level),
             constraints: constraints(configuration),
-            primary_key: read.get(name::PRIMARY_KEY, value::column_names)?.unwrap_or_default(),
-            merge_mode: read.get(name::MERGE_MODE, value::merge_mode)?.unwrap_or_default(),
-            ordering_fields: read.get(name::ORDERING_FIELDS, value::column_names)?.unwrap_or_default(),
-            delete_marker: read.get(name::DELETE_MARKER, value::column_name)?,
-            duplicate_keys: read.get(name::DUPLICATE_KEYS, value::duplicate_keys)?.unwrap_or_default(),
-            record_index: read.get(name::RECORD_INDEX, value::boolean)?.unwrap_or(default.record_index),
-            auto_compact: read.get(name::AUTO_COMPACT, value::boolean)?.unwrap_or(default.auto_compact),
-        })
+            primary_key: read.optional(name::PRIMARY_KEY, value::column_names).unwrap_or_default(),
+            merge_mode: read.optional(name::MERGE_MODE, value::merge_mode).unwrap_or_default(),
+            ordering_fields: read.optional(name::ORDERING_FIELDS, value::column_names).unwrap_or_default(),
+            delete_marker: read.optional(name::DELETE_MARKER, value::column_name),
+            duplicate_keys: read.optional(name::DUPLICATE_KEYS, value::duplicate_keys).unwrap_or_default(),
+            record_index: read.optional(name::RECORD_INDEX, value::boolean).unwrap_or(default.record_index),
+            auto_compact: read.optional(name::AUTO_COMPACT, value::boolean).unwrap_or(default.auto_compact),
+            unusable: Vec::new(),
+        };
+        Ok(TableProperties { unusable: read.unusable.into_inner(), ..parsed })
+    }
+
+    /// Refuses properties of which one does not decode: a default in its place could delete files that someone meant to
+    /// keep, or write rows that someone meant to forbid.
+    ///
+    /// # Errors
+    /// [`FormatError::InvalidProperty`] with the first such property.
+    pub fn check(&self) -> Result<()> {
+        self.unusable.first().map_or(Ok(()), |error| Err(error.clone()))
     }
 }
 
@@ -335,9 +353,18 @@ fn strip_prefix<'a>(key: &'a str, prefix: &str) -> Option<&'a str> {
 
 struct Reader<'a> {
     configuration: &'a BTreeMap<String, String>,
+    unusable: RefCell<Vec<FormatError>>,
 }
 
 impl Reader<'_> {
+    /// A value that readers can do without; where it does not decode, that is noted.
+    fn optional<T>(&self, key: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        self.get(key, parse).unwrap_or_else(|error| {
+            self.unusable.borrow_mut().push(error);
+            None
+        })
+    }
+
     fn get<T>(&self, key: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<Option<T>> {
         let Some(text) = self.configuration.get(key) else { return Ok(None) };
         parse(text).map(Some).map_err(|what| invalid(key, text, what))

@@ -284,7 +284,12 @@ impl StructField {
     /// The name in data files, statistics and partition values of a table with column mapping: the assigned one, or the
     /// name itself where none is assigned.
     pub fn physical_name(&self) -> &str {
-        self.text(key::PHYSICAL_NAME).unwrap_or(&self.name)
+        self.mapped_name().unwrap_or(&self.name)
+    }
+
+    /// The name given to the column for data files, if it was given one.
+    pub fn mapped_name(&self) -> Option<&str> {
+        self.text(key::PHYSICAL_NAME)
     }
 
     /// The name in data files, statistics and partition values under a mapping mode.

@@ -16,11 +16,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{FormatError, Result};
-use crate::path::{LogFile, commit_name};
+use crate::path::commit_name;
 use crate::version::{TimestampMs, Version};
 
+mod survey;
 #[cfg(test)]
 mod tests;
+
+pub use survey::{IncompleteCheckpoint, LogSurvey};
 
 /// A file of `_delta_log` as a listing gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,15 +91,6 @@ pub struct LogSegment {
     pub tip: Option<LogEntry>,
 }
 
-/// A listing, sorted into what it holds.
-#[derive(Default)]
-struct Sorted<'a> {
-    commits: BTreeMap<Version, &'a LogEntry>,
-    compacted: BTreeMap<Version, Vec<(Version, &'a LogEntry)>>,
-    checkpoints: BTreeMap<Version, CheckpointFiles>,
-    checksums: BTreeMap<Version, &'a LogEntry>,
-}
-
 /// The files that rebuild `target`, or the newest version without one.
 ///
 /// Checkpoints of the versions in `exclude_checkpoints` are passed over: they turned out to be unreadable. Files of
@@ -107,25 +101,26 @@ struct Sorted<'a> {
 /// a target that is not there yet or no longer; [`FormatError::CorruptLog`] for a version missing in between;
 /// [`FormatError::CorruptCheckpoint`] if only an excluded checkpoint would have done.
 pub fn choose(listing: &[LogEntry], target: Option<Version>, exclude_checkpoints: &[Version]) -> Result<LogSegment> {
-    let sorted = Sorted::of(listing);
-    let latest = sorted.latest().ok_or(FormatError::NotATable)?;
+    let survey = LogSurvey::of(listing);
+    let latest = survey.latest().ok_or(FormatError::NotATable)?;
     let version = target.unwrap_or(latest);
     let usable = |v: &Version| !exclude_checkpoints.contains(v);
-    let checkpoint = sorted.checkpoints.range(..=version).rev().find(|(v, _)| usable(v)).map(|(_, files)| files);
+    let checkpoint =
+        survey.checkpoints.range(..=version).rev().find(|(v, _)| usable(v)).and_then(|(_, found)| found.first());
     let start = match checkpoint {
         Some(files) => files.version.next()?,
         None => Version::ZERO,
     };
-    let earliest = sorted.earliest(usable);
+    let earliest = survey.earliest(usable);
     if version > latest || earliest.is_some_and(|earliest| version < earliest) {
         let earliest = earliest.unwrap_or(latest);
         return Err(FormatError::VersionNotFound { requested: version, earliest, latest });
     }
-    let commits = sorted.cover(start, version).map_err(|missing| {
-        let skipped = sorted.checkpoints.range(..=version).rev().find(|(v, _)| !usable(v));
+    let commits = survey.cover(start, version).map_err(|missing| {
+        let skipped = survey.checkpoints.range(..=version).rev().find(|(v, _)| !usable(v));
         match (skipped, earliest) {
-            (Some((_, files)), _) => FormatError::corrupt_checkpoint(
-                files.files.first().map_or_else(String::new, |f| f.name.clone()),
+            (Some((_, found)), _) => FormatError::corrupt_checkpoint(
+                found.first().and_then(|files| files.files.first()).map_or_else(String::new, |f| f.name.clone()),
                 format!("it cannot be read, and without it version {missing} is missing to rebuild version {version}"),
             ),
             _ => gap(missing, version, checkpoint.map(|c| c.version)),
@@ -135,8 +130,8 @@ pub fn choose(listing: &[LogEntry], target: Option<Version>, exclude_checkpoints
         version,
         checkpoint: checkpoint.cloned(),
         commits,
-        checksum: sorted.checksums.get(&version).map(|entry| (*entry).clone()),
-        tip: sorted.commits.get(&version).map(|entry| (*entry).clone()),
+        checksum: survey.checksums.get(&version).map(|entry| (*entry).clone()),
+        tip: survey.commits.get(&version).map(|entry| (*entry).clone()),
     })
 }
 
@@ -146,13 +141,13 @@ pub fn choose(listing: &[LogEntry], target: Option<Version>, exclude_checkpoints
 /// [`FormatError::CorruptLog`] if a version in between is missing, also because it was cleaned up: then only [`choose`]
 /// can tell whether a checkpoint covers it. [`FormatError::VersionNotFound`] for a target outside.
 pub fn choose_newer(listing: &[LogEntry], base: Version, target: Option<Version>) -> Result<Vec<CommitFile>> {
-    let sorted = Sorted::of(listing);
-    let latest = sorted.latest().map_or(base, |latest| latest.max(base));
+    let survey = LogSurvey::of(listing);
+    let latest = survey.latest().map_or(base, |latest| latest.max(base));
     let version = target.unwrap_or(latest);
     if version < base || version > latest {
         return Err(FormatError::VersionNotFound { requested: version, earliest: base, latest });
     }
-    sorted.cover(base.next()?, version).map_err(|missing| gap(missing, version, Some(base)))
+    survey.cover(base.next()?, version).map_err(|missing| gap(missing, version, Some(base)))
 }
 
 fn gap(missing: Version, version: Version, base: Option<Version>) -> FormatError {
@@ -163,59 +158,7 @@ fn gap(missing: Version, version: Version, base: Option<Version>) -> FormatError
     FormatError::corrupt_log(Some(missing), commit_name(missing), what)
 }
 
-impl<'a> Sorted<'a> {
-    fn of(listing: &'a [LogEntry]) -> Self {
-        let mut sorted = Sorted::default();
-        let mut parts: BTreeMap<(Version, u32), BTreeMap<u32, &LogEntry>> = BTreeMap::new();
-        for entry in listing {
-            match LogFile::parse(&entry.name) {
-                LogFile::Commit(version) => {
-                    sorted.commits.insert(version, entry);
-                }
-                LogFile::CompactedCommits { from, to } if from < to => {
-                    sorted.compacted.entry(from).or_default().push((to, entry));
-                }
-                LogFile::Checksum(version) => {
-                    sorted.checksums.insert(version, entry);
-                }
-                // A checkpoint of zero bytes was never written to its end.
-                _ if entry.size == 0 => {}
-                LogFile::ClassicCheckpoint(version) => sorted.offer(version, vec![entry], CheckpointKind::Classic),
-                LogFile::UuidCheckpoint { version, json, .. } => {
-                    sorted.offer(version, vec![entry], CheckpointKind::Uuid { json });
-                }
-                LogFile::MultiPartCheckpoint { version, part, parts: count } => {
-                    parts.entry((version, count)).or_default().insert(part, entry);
-                }
-                LogFile::CompactedCommits { .. } | LogFile::Other => {}
-            }
-        }
-        // Protocol section "Checkpoints": multi-part checkpoints with missing parts must be ignored.
-        for ((version, count), found) in parts {
-            let complete = count > 0
-                && found.len() == count as usize
-                && found.keys().next() == Some(&1)
-                && found.keys().next_back() == Some(&count);
-            if complete {
-                sorted.offer(version, found.into_values().collect(), CheckpointKind::MultiPart);
-            }
-        }
-        sorted
-    }
-
-    /// Takes a complete checkpoint unless a better one of its version is known: fewer files first, then by kind.
-    fn offer(&mut self, version: Version, files: Vec<&LogEntry>, kind: CheckpointKind) {
-        let better = |known: &CheckpointFiles| (files.len(), kind) < (known.files.len(), known.kind);
-        if self.checkpoints.get(&version).is_none_or(better) {
-            let files = files.into_iter().cloned().collect();
-            self.checkpoints.insert(version, CheckpointFiles { version, files, kind });
-        }
-    }
-
-    fn latest(&self) -> Option<Version> {
-        self.commits.keys().next_back().max(self.checkpoints.keys().next_back()).copied()
-    }
-
+impl LogSurvey<'_> {
     /// The oldest version that can be rebuilt.
     fn earliest(&self, usable: impl Fn(&Version) -> bool) -> Option<Version> {
         if self.commits.contains_key(&Version::ZERO) {

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use crate::action::{Action, DomainMetadata, Metadata, Protocol, Txn};
 use crate::error::{FormatError, Result};
-use crate::feature::{Feature, has_feature};
+use crate::feature::{Feature, check_column_mapping, check_readable, has_feature};
 use crate::property::TableProperties;
 use crate::schema::StructType;
 use crate::version::{TimestampMs, Version};
@@ -76,6 +76,15 @@ impl TableState {
         let schema = Arc::new(StructType::parse(&metadata.schema_string)?);
         let properties = Arc::new(TableProperties::parse(&metadata.configuration)?);
         Ok(TableState { protocol, metadata, schema, properties, ..self.clone() })
+    }
+
+    /// Refuses a version that this build cannot read soundly.
+    ///
+    /// # Errors
+    /// As [`check_readable`] and [`check_column_mapping`].
+    pub fn check_readable(&self) -> Result<()> {
+        check_readable(&self.protocol, &self.metadata)?;
+        check_column_mapping(&self.metadata, &self.schema)
     }
 
     /// The state after these commits, which follow this version in order.

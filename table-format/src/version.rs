@@ -13,8 +13,8 @@ impl Version {
     /// The version that creates a table.
     pub const ZERO: Version = Version(0);
 
-    /// The largest version: the protocol stores versions as signed 64-bit numbers, and the next one must fit too.
-    pub const MAX: Version = Version(i64::MAX as u64 - 1);
+    /// The largest version: the protocol stores versions as signed 64-bit numbers.
+    pub const MAX: Version = Version(i64::MAX as u64);
 
     /// The version with this number.
     ///

@@ -193,3 +193,26 @@ fn nothing_is_left_as_a_stub() {
     }
     assert!(stubs.is_empty(), "{}", stubs.join("\n"));
 }
+
+#[test]
+fn every_test_that_the_list_of_faults_names_exists() {
+    let list = std::fs::read_to_string(root().join("docs/faults.md")).expect("docs/faults.md");
+    let is_name = |text: &&str| {
+        text.matches('_').count() > 1 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
+    let named: BTreeSet<&str> = list.split('`').skip(1).step_by(2).filter(is_name).collect();
+    assert!(named.len() > 40, "{named:?}");
+    let mut files = Vec::new();
+    for folder in ["crates", "query", "table-format", "tests", "src"] {
+        rust_files(&root().join(folder), &mut files);
+    }
+    let text: Vec<String> = files.iter().map(|file| std::fs::read_to_string(file).expect("a source file")).collect();
+    let missing: Vec<_> = named
+        .into_iter()
+        // As a function, or as what a macro makes one of.
+        .filter(|name| {
+            !text.iter().any(|text| text.contains(&format!("fn {name}(")) || text.contains(&format!("\n    {name} ")))
+        })
+        .collect();
+    assert!(missing.is_empty(), "docs/faults.md names tests that are not there: {missing:?}");
+}

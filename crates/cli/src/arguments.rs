@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use floe_query::TableCheck;
 
 use crate::render::Format;
 
@@ -25,14 +26,23 @@ pub enum Invocation {
 /// What to do for a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Care {
-    /// Look whether it is sound.
-    Check(String),
+    /// Look whether it is sound, and mend what can be mended.
+    Check(String, Checking),
     /// Cover all its files by the record index.
     BuildIndex(String),
     /// Say what the record index covers.
     ShowIndex(String),
     /// Delete the record index.
     DropIndex(String),
+}
+
+/// How a table is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Checking {
+    /// What is looked at, and what is mended.
+    pub check: TableCheck,
+    /// Whether the report is written as JSON.
+    pub json: bool,
 }
 
 /// A session, and what to run on it.
@@ -142,10 +152,25 @@ enum Other {
         /// A place in the store that may be written to; what is written there is removed again
         uri: String,
     },
-    /// Look whether a table has all its files, each primary key once, and an index that tells the truth
+    /// Look whether a table is sound: its log, checkpoints, checksums, files, statistics, deletion vectors and keys
     Check {
         /// A table of the warehouse, or a path or URI
         table: String,
+        /// Write the report as JSON
+        #[arg(long)]
+        json: bool,
+        /// Read footers but no rows: statistics and keys are not held against them
+        #[arg(long)]
+        quick: bool,
+        /// Mend what is certainly safe to mend: checkpoints, _last_checkpoint, the record index
+        #[arg(long)]
+        repair: bool,
+        /// With --repair, give up files that are missing: their rows are lost to the table
+        #[arg(long, requires = "repair")]
+        drop_missing_files: bool,
+        /// With --repair, change nothing and say what would be mended
+        #[arg(long, requires = "repair")]
+        dry_run: bool,
     },
     /// Build, look at or drop the record index of a table with a primary key
     Index {
@@ -181,6 +206,7 @@ Examples:
   floe -w s3://bucket/lake -f load.sql --format csv
   floe doctor s3://bucket/lake
   floe check orders
+  floe check s3://bucket/table --repair --dry-run
   floe index build s3://bucket/lake/default/orders";
 
 /// Splits at the first `=`. The text is not repeated in the error: a secret may be what lacks its key.
@@ -203,7 +229,10 @@ impl Invocation {
             Some(Other::Doctor { uri }) => {
                 return Ok(Self::Doctor(Examination { uri, options: line.shared.options, quiet: line.shared.quiet }));
             }
-            Some(Other::Check { table }) => Some(Care::Check(table)),
+            Some(Other::Check { table, json, quick, repair, drop_missing_files, dry_run }) => {
+                let check = TableCheck { quick, repair, drop_missing_files, dry_run };
+                Some(Care::Check(table, Checking { check, json }))
+            }
             Some(Other::Index { action: IndexAction::Build { table } }) => Some(Care::BuildIndex(table)),
             Some(Other::Index { action: IndexAction::Status { table } }) => Some(Care::ShowIndex(table)),
             Some(Other::Index { action: IndexAction::Drop { table } }) => Some(Care::DropIndex(table)),

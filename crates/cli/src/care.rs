@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::arguments::Care;
+use crate::arguments::{Care, Checking};
 use crate::failure::Failure;
 use crate::render::RenderError;
 use crate::runtimes::Runtimes;
@@ -11,7 +11,7 @@ use crate::session::Runner;
 /// Does it. A table that is not sound is a failure.
 pub(crate) fn take(runner: &Runner, runtimes: &Runtimes, care: Care) -> Result<(), Failure> {
     let (statement, from) = match care {
-        Care::Check(table) => return runtimes.work.block_on(check(runner, table)),
+        Care::Check(table, how) => return runtimes.work.block_on(check(runner, table, how)),
         Care::BuildIndex(table) => (format!("CREATE INDEX ON {}", named(&table)), "index build"),
         Care::ShowIndex(table) => (format!("SHOW INDEX ON {}", named(&table)), "index status"),
         Care::DropIndex(table) => (format!("DROP INDEX ON {}", named(&table)), "index drop"),
@@ -19,13 +19,12 @@ pub(crate) fn take(runner: &Runner, runtimes: &Runtimes, care: Care) -> Result<(
     runner.run_script(runtimes, statement, from.to_owned())
 }
 
-async fn check(runner: &Runner, table: String) -> Result<(), Failure> {
-    let (sound, lines) = runner.check(&named(&table)).await?;
+async fn check(runner: &Runner, table: String, how: Checking) -> Result<(), Failure> {
+    let answer = runner.check(&named(&table), how.check, how.json).await?;
     let mut out = io::stdout().lock();
-    for (finding, detail) in lines {
-        writeln!(out, "{finding}: {detail}").map_err(|error| Failure::Output(RenderError::Output(error)))?;
-    }
-    if sound { Ok(()) } else { Err(Failure::UnsoundTable { table }) }
+    let mut say = |line: &str| writeln!(out, "{line}").map_err(|error| Failure::Output(RenderError::Output(error)));
+    answer.lines.iter().try_for_each(|line| say(line))?;
+    if answer.sound { Ok(()) } else { Err(Failure::UnsoundTable { table }) }
 }
 
 /// The table as SQL names it: a path in quotes, or a name.

@@ -5,7 +5,9 @@ use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use floe_query::{Done, Outcome, ParsedStatement, QueryError, Session, SessionOptions, split_statements};
+use floe_query::{
+    Checked, Done, Outcome, ParsedStatement, QueryError, Session, SessionOptions, TableCheck, split_statements,
+};
 use floe_storage::{Env, StorageOptions};
 use futures::StreamExt;
 use futures::channel::oneshot;
@@ -74,12 +76,16 @@ impl Runner {
         self.until_interrupted(runtimes, |runner| async move { runner.script(&text, &source).await })
     }
 
-    /// Checks a table: whether it is sound, and the findings as lines of what and where.
-    pub(crate) async fn check(&self, table: &str) -> Result<(bool, Vec<(&'static str, String)>), Failure> {
-        let table = self.session.table(table).await?;
-        let report = Box::pin(table.check()).await.map_err(QueryError::from)?;
-        let harmless = |(finding, detail): (&'static str, String)| (finding, self.messages.harmless(&detail));
-        Ok((report.is_sound(), report.findings().into_iter().map(harmless).collect()))
+    /// Checks a table, and mends it where that is asked for.
+    pub(crate) async fn check(&self, table: &str, how: TableCheck, json: bool) -> Result<Checked, Failure> {
+        let mut checked = self.session.check(table, how).await?;
+        if json {
+            // Escaped by its format; it stays one line.
+            checked.lines = vec![std::mem::take(&mut checked.json)];
+        } else {
+            checked.lines.iter_mut().for_each(|line| *line = self.messages.harmless(line));
+        }
+        Ok(checked)
     }
 
     /// Shows the columns of every table of the current schema.

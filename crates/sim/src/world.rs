@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use floe_table::CreateTable;
+use floe_table::{CreateTable, Severity};
 use futures::channel::oneshot;
 
 use crate::actor::{
@@ -255,6 +255,14 @@ async fn leave(world: &Actor) {
     }
     if let Err(error) = table.checkpoint().await {
         ledger.complain(format!("no checkpoint can be written in the end: {error}"));
+    }
+    // The check knows nothing of the world, and must find nothing in what sound writers left behind.
+    match table.check().await {
+        Ok(report) => {
+            let errors = report.findings.iter().filter(|finding| finding.severity == Severity::Error);
+            errors.for_each(|finding| ledger.complain(format!("the check finds {}: {finding}", finding.rule.name())));
+        }
+        Err(error) => ledger.complain(format!("the table cannot be checked in the end: {error}")),
     }
 }
 

@@ -488,6 +488,29 @@ pub async fn read_data_file(
     Ok(batches.boxed())
 }
 
+/// What the footer of a data file says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileFooter {
+    /// Rows.
+    pub rows: u64,
+    /// Who wrote the file, as it says itself.
+    pub created_by: Option<String>,
+}
+
+/// Reads the footer of a data file and checks that it can be true of a file of its size.
+///
+/// # Errors
+/// [`StorageError::NotFound`]; [`StorageError::CorruptDataFile`] for a file of another size, that is cut short or is no
+/// Parquet file; the failures of the store.
+pub async fn read_footer(store: &DataStore, relative: &str, size: u64) -> Result<FileFooter> {
+    let path = store.location().absolute(relative)?;
+    let mut source = ParquetSource::open(store.access().clone(), path, relative, Some(size)).await?;
+    let metadata = source.metadata(&ArrowReaderOptions::new().with_skip_arrow_metadata(true)).await?;
+    let file = metadata.file_metadata();
+    // Checked when the footer was read: it is not negative.
+    Ok(FileFooter { rows: file.num_rows() as u64, created_by: file.created_by().map(str::to_owned) })
+}
+
 fn wanted_schema(path: &str, options: &ReadOptions<'_>) -> Result<SchemaRef> {
     let Some(columns) = &options.projection else { return Ok(options.schema.clone()) };
     let indices = columns.iter().map(|column| {
@@ -506,7 +529,7 @@ fn wanted_schema(path: &str, options: &ReadOptions<'_>) -> Result<SchemaRef> {
 /// The file's schema with types that its columns can be decoded to at no cost; none if it is right as it is.
 ///
 /// Times of the old 96-bit kind must be decoded to microseconds: as nanoseconds, which is how they are stored, years before
-/// 1677 and after 2262 would wrap around. Text can be decoded straight to views.
+/// 1677 and after 2262 would wrap around; also inside structs, lists and maps. Text can be decoded straight to views.
 fn better_types(file: &Schema, parquet: &SchemaDescriptor, wanted: &Schema) -> Option<SchemaRef> {
     let mut changed = false;
     let fields: Vec<FieldRef> = file
@@ -514,14 +537,7 @@ fn better_types(file: &Schema, parquet: &SchemaDescriptor, wanted: &Schema) -> O
         .iter()
         .enumerate()
         .map(|(root, field)| {
-            let old_time = || {
-                let mut leaves = (0..parquet.num_columns()).filter(|leaf| parquet.get_column_root_idx(*leaf) == root);
-                leaves.any(|leaf| parquet.column(leaf).physical_type() == PhysicalType::INT96)
-            };
             let better = match field.data_type() {
-                DataType::Timestamp(TimeUnit::Nanosecond, zone) if old_time() => {
-                    Some(DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))
-                }
                 DataType::Utf8 | DataType::Binary => find_field(wanted.fields(), field)
                     .map(|index| wanted.field(index).data_type().clone())
                     .filter(|to| {
@@ -530,16 +546,41 @@ fn better_types(file: &Schema, parquet: &SchemaDescriptor, wanted: &Schema) -> O
                     }),
                 _ => None,
             };
-            match better {
-                Some(data_type) => {
-                    changed = true;
-                    Arc::new(field.as_ref().clone().with_data_type(data_type))
-                }
-                None => field.clone(),
+            let mut leaves = (0..parquet.num_columns()).filter(|leaf| parquet.get_column_root_idx(*leaf) == root);
+            let mut old_time =
+                || leaves.next().is_some_and(|l| parquet.column(l).physical_type() == PhysicalType::INT96);
+            let better = better.unwrap_or_else(|| with_old_times_in_microseconds(field.data_type(), &mut old_time));
+            if better == *field.data_type() {
+                return field.clone();
             }
+            changed = true;
+            Arc::new(field.as_ref().clone().with_data_type(better))
         })
         .collect();
     changed.then(|| Arc::new(Schema::new_with_metadata(fields, file.metadata().clone())))
+}
+
+/// The type with microseconds for the leaves that are times of the old kind, at any depth; `old_time` is asked once for each
+/// leaf, in the order in which they lie in the file.
+fn with_old_times_in_microseconds(data_type: &DataType, old_time: &mut impl FnMut() -> bool) -> DataType {
+    let mut child = |field: &FieldRef| -> FieldRef {
+        let inner = with_old_times_in_microseconds(field.data_type(), old_time);
+        Arc::new(field.as_ref().clone().with_data_type(inner))
+    };
+    match data_type {
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(child).collect()),
+        DataType::List(field) => DataType::List(child(field)),
+        DataType::Map(field, sorted) => DataType::Map(child(field), *sorted),
+        DataType::Timestamp(TimeUnit::Nanosecond, zone) if old_time() => {
+            DataType::Timestamp(TimeUnit::Microsecond, zone.clone())
+        }
+        // Every leaf counts; the guard above has asked for its own.
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => data_type.clone(),
+        leaf => {
+            old_time();
+            leaf.clone()
+        }
+    }
 }
 
 /// The rows that are left.

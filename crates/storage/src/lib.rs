@@ -54,8 +54,8 @@ pub mod doctor;
 
 pub use counting::{CountingStore, RequestCounts};
 pub use data_file::{
-    ColumnBounds, DataFileWriter, FileCompression, ROW_NUMBER_COLUMN, ReadOptions, ValueRange, WriterSettings,
-    WrittenFile, read_data_file,
+    ColumnBounds, DataFileWriter, FileCompression, FileFooter, ROW_NUMBER_COLUMN, ReadOptions, ValueRange,
+    WriterSettings, WrittenFile, read_data_file, read_footer,
 };
 pub use data_store::{DataStore, FileUpload};
 pub use env::{Env, Environment};

@@ -1,46 +1,72 @@
-//! Looking whether a table is what it says it is: every file there, every key once, an index that tells the truth.
+//! Looking whether a table is what it says it is: a log without gaps whose parts agree, every file there and true of its
+//! statistics, every key once. [`Table::repair`] mends what can be mended without guessing.
+//!
+//! What is broken is a [`Finding`], and not an error: a check that stopped at the first one would tell little. Only a store
+//! that fails ends it. Memory does not grow with the rows; with the files it grows by what a [`TableState`] holds of each.
 
-use std::collections::HashSet;
+mod finding;
+mod quirk;
+
+mod compare;
+mod history;
+mod log;
+mod protocol;
+
+mod files;
+mod row_ids;
+mod statistics;
+mod vectors;
+
+mod keys;
+mod repair;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use floe_index::{Entry, KeyHash, KeySet, Slice, slices};
-use floe_table_format::path::DataPath;
-use floe_table_format::{FileId, RowSet, TableState, Version};
-use futures::TryStreamExt;
+use floe_table_format::segment::LogSurvey;
+use floe_table_format::{FormatError, TableState, Version};
+use serde::Serialize;
+
+pub use finding::{Finding, Rule, Severity};
+pub use keys::RepeatedKey;
+pub(crate) use keys::find_repeated_keys;
+pub use quirk::Quirk;
+pub use repair::{DroppedFile, Repair, RepairOptions, RepairReport};
 
 use crate::error::{OnTable, Result};
-use crate::key::PrimaryKey;
-use crate::locate::hashes_of_file;
-use crate::scan::{RowFilter, file_rows};
+use crate::load;
 use crate::table::Table;
+use finding::Findings;
 
-/// Hashes held at a time: 96 MiB.
-const HASHES_A_SLICE: u64 = 4 << 20;
-/// Findings of a kind that are told in full.
-const TOLD_MAX: usize = 20;
-
-/// A key that several live rows have.
+/// How thorough a check is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RepeatedKey {
-    /// Columns and values.
-    pub key: String,
-    /// The rows: file, as in the log, and position in it.
-    pub rows: Vec<(String, u64)>,
+pub struct CheckOptions {
+    /// Whether rows are read, to hold statistics and keys against them. Without, of each file only the footer is.
+    pub rows: bool,
+    /// Files looked at at the same time.
+    pub files_at_once: usize,
+}
+
+impl Default for CheckOptions {
+    fn default() -> Self {
+        CheckOptions { rows: true, files_at_once: 8 }
+    }
 }
 
 /// What [`Table::check`] found.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct CheckReport {
-    /// The version looked at.
+    /// The version looked at; the newest in the log where it does not load.
     pub version: Version,
     /// Live files.
     pub files: u64,
     /// Live rows that were looked at for their keys; zero for a table without a primary key.
     pub rows: u64,
-    /// Files that the version needs and the store does not have.
-    pub files_missing: Vec<String>,
-    /// Files whose size in the store is not the one in the log: path, size in the store, size in the log.
-    pub files_of_other_size: Vec<(String, u64, i64)>,
+    /// What is not as it should be; of each rule the first few.
+    pub findings: Vec<Finding>,
+    /// How many findings of each rule there are, those not told included.
+    pub totals: BTreeMap<Rule, u64>,
     /// Keys that several rows have; the first few.
     pub repeated_keys: Vec<RepeatedKey>,
     /// How many such keys there are.
@@ -54,184 +80,101 @@ pub struct CheckReport {
 }
 
 impl CheckReport {
-    /// Whether nothing is wrong with the table itself.
+    /// Whether nothing is wrong: there is no finding beyond notes.
     pub fn is_sound(&self) -> bool {
-        self.files_missing.is_empty()
-            && self.files_of_other_size.is_empty()
-            && self.repeated_keys_total == 0
-            && self.rows_without_key == 0
-            && self.index_entries_missing == 0
+        self.findings.iter().all(|finding| finding.severity == Severity::Note)
     }
-}
 
-impl CheckReport {
-    /// The report for people, a finding and its details a line; the last line says whether the table is sound.
-    pub fn findings(&self) -> Vec<(&'static str, String)> {
-        let mut lines = Vec::new();
-        lines.extend(self.files_missing.iter().map(|path| ("file missing", path.clone())));
-        lines.extend(
-            self.files_of_other_size
-                .iter()
-                .map(|(path, found, log)| ("file of another size", format!("{path}: {found} bytes, {log} in the log"))),
-        );
-        for repeated in &self.repeated_keys {
-            let rows: Vec<String> = repeated.rows.iter().map(|(file, row)| format!("row {row} of {file}")).collect();
-            lines.push(("key with several rows", format!("{}: {}", repeated.key, rows.join(", "))));
-        }
-        if self.repeated_keys_total > self.repeated_keys.len() as u64 {
-            lines.push(("keys with several rows", format!("{} in all", self.repeated_keys_total)));
-        }
-        for (count, what) in [
-            (self.rows_without_key, "rows without a key"),
-            (self.index_entries_missing, "rows that the index should know"),
-            (self.index_runs_unusable, "unusable index runs, which do no harm"),
-        ] {
-            if count > 0 {
-                lines.push((what, count.to_string()));
+    /// The findings of one rule that are told.
+    pub fn of(&self, rule: Rule) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(move |finding| finding.rule == rule)
+    }
+
+    /// The report for people: what and the details, a finding a line; the last line says whether the table is sound.
+    pub fn lines(&self) -> Vec<(String, String)> {
+        let mut lines: Vec<(String, String)> = self
+            .findings
+            .iter()
+            .map(|finding| (format!("{} {}", finding.severity, finding.rule.name()), finding.to_string()))
+            .collect();
+        for (rule, total) in &self.totals {
+            let told = self.of(*rule).count() as u64;
+            if *total > told {
+                lines
+                    .push((format!("{} {}", rule.severity(), rule.name()), format!("{total} in all, {told} are told")));
             }
         }
         let looked_at = match self.rows {
             0 => format!("version {}, {} files", self.version, self.files),
             rows => format!("version {}, {} files, {rows} rows with keys", self.version, self.files),
         };
-        lines.push((if self.is_sound() { "sound" } else { "not sound" }, looked_at));
+        lines.push((if self.is_sound() { "sound" } else { "not sound" }.to_owned(), looked_at));
         lines
     }
 }
 
-/// What a look at all keys found.
-#[derive(Debug, Default)]
-pub(crate) struct KeysFound {
-    pub(crate) repeated: Vec<RepeatedKey>,
-    pub(crate) repeated_total: u64,
-    pub(crate) rows_without_key: u64,
-    pub(crate) rows: u64,
-    index_entries_missing: u64,
-}
-
 impl Table {
-    /// Looks whether the newest version has all its files, each key once, and an index that knows every row it covers.
-    /// Changes nothing.
+    /// Checks the whole log and the newest version, rows included: see [`Table::check_with`].
     ///
     /// # Errors
-    /// Whatever reading the log meets, and a file that cannot be read for its keys.
+    /// As [`Table::check_with`].
     pub async fn check(&self) -> Result<CheckReport> {
-        let snapshot = self.snapshot().await?;
-        let state = snapshot.state();
-        let mut report =
-            CheckReport { version: state.version, files: state.files.len() as u64, ..CheckReport::default() };
-        for view in state.files.iter() {
-            let path = DataPath::decode(view.path()).on(self.uri())?;
-            match self.data_store().head(&path).await {
-                Ok(file) if u64::try_from(view.size()).is_ok_and(|size| size == file.size) => {}
-                Ok(file) => report.files_of_other_size.push((path, file.size, view.size())),
-                Err(floe_storage::StorageError::NotFound { .. }) => report.files_missing.push(path),
-                Err(error) => return Err(error).on(self.uri()),
-            }
-            if let Some(descriptor) = view.deletion_vector() {
-                self.vectors().load(self.data_store(), &descriptor).await.on(self.uri())?;
-            }
-        }
-        let Some(key) = PrimaryKey::of(self.uri(), &state.metadata)? else { return Ok(report) };
-        if !report.files_missing.is_empty() || !report.files_of_other_size.is_empty() {
-            return Ok(report);
-        }
-        let _ = self.index().list(self.data_store(), self.env(), &key).await;
-        let found = find_repeated_keys(self, state, &key, TOLD_MAX).await?;
-        report.rows = found.rows;
-        report.repeated_keys = found.repeated;
-        report.repeated_keys_total = found.repeated_total;
-        report.rows_without_key = found.rows_without_key;
-        report.index_entries_missing = found.index_entries_missing;
-        report.index_runs_unusable = self.index().status(state, &key, 0).runs_unusable;
+        self.check_with(CheckOptions::default()).await
+    }
+
+    /// Looks whether the log has no gap and its checkpoints, compacted commits and checksums agree with its commits; whether
+    /// protocol and properties agree; whether every live file is there, reads, and is true of its statistics, its deletion
+    /// vector, its partition values and its row ids; whether each primary key has one row. Changes nothing.
+    ///
+    /// # Errors
+    /// `NotATable` where there is no log, and the failures of the store. What is wrong with the table is a finding.
+    pub async fn check_with(&self, options: CheckOptions) -> Result<CheckReport> {
+        let (report, _) = self.examine(&options).await?;
         Ok(report)
     }
-}
 
-/// Looks at the keys of all live rows. The key columns are read once for every four million rows of the table, so that
-/// memory does not grow with it.
-pub(crate) async fn find_repeated_keys(
-    table: &Table,
-    state: &Arc<TableState>,
-    key: &PrimaryKey,
-    told_max: usize,
-) -> Result<KeysFound> {
-    let mut found = KeysFound::default();
-    let ids: Vec<FileId> = state.files.iter().map(|file| file.id()).collect();
-    let rows: u64 = ids.iter().map(|id| state.files.get(id).num_records().unwrap_or(1 << 20)).sum();
-    for (number, slice) in slices(rows, HASHES_A_SLICE).enumerate() {
-        let mut entries: Vec<Entry> = Vec::new();
-        for (file, id) in ids.iter().enumerate() {
-            let hashes = hashes_of_file(table, state, key, *id).await?;
-            found.index_entries_missing += index_entries_missing(table, state, key, *id, &hashes, slice).await;
-            let gone = match state.files.get(id).deletion_vector() {
-                Some(descriptor) => table.vectors().load(table.data_store(), &descriptor).await.on(table.uri())?,
-                None => Arc::default(),
-            };
-            for (row, hash) in hashes.iter().enumerate().filter(|(row, _)| !gone.contains(*row as u64)) {
-                if *hash == KeyHash::NONE {
-                    found.rows_without_key += u64::from(number == 0);
-                } else if slice.contains(hash) {
-                    entries.push(Entry { hash: *hash, file: file as u32, row: row as u32 });
-                }
+    /// The report, and the state that replaying the commits gives, if it does.
+    async fn examine(&self, options: &CheckOptions) -> Result<(CheckReport, Option<Arc<TableState>>)> {
+        let listing = self.log_store().list(Version::ZERO).await.on(self.uri())?;
+        let newest = LogSurvey::of(&listing).latest().ok_or(FormatError::NotATable).on(self.uri())?;
+        let mut findings = Findings::default();
+        log::survey(&listing, &mut findings);
+        findings.extend(log::hint(self, &listing).await?);
+        let replayed = history::replay(self, &listing, &mut findings).await?;
+        let mut report = CheckReport { version: newest, ..CheckReport::default() };
+        // Afresh: what this handle knows may be from before the damage.
+        let state = match load::at(self, None).await {
+            Ok(state) => Some(state),
+            Err(error) => {
+                findings.push(Finding::new(Rule::TableReadable, history::what_is_wrong(error)?).at(newest));
+                replayed.newest.clone().filter(|state| state.version == newest)
             }
-        }
-        found.rows += entries.len() as u64;
-        entries.sort_unstable();
-        for group in entries.chunk_by(|a, b| a.hash == b.hash).filter(|group| group.len() > 1) {
-            found.repeated_total += 1;
-            if found.repeated.len() < told_max {
-                let key = describe(table, state, key, &ids, &group[0]).await?;
-                let place = |entry: &Entry| {
-                    (state.files.get(&ids[entry.file as usize]).path().to_owned(), u64::from(entry.row))
-                };
-                found.repeated.push(RepeatedKey { key, rows: group.iter().map(place).collect() });
-            }
-        }
-    }
-    Ok(found)
-}
-
-async fn describe(
-    table: &Table,
-    state: &Arc<TableState>,
-    key: &PrimaryKey,
-    ids: &[FileId],
-    entry: &Entry,
-) -> Result<String> {
-    let rows: RowSet = [u64::from(entry.row)].into_iter().collect();
-    let view = state.files.get(&ids[entry.file as usize]);
-    let batches = file_rows(table, state, &view, RowFilter::Only(&rows)).await?;
-    let batches: Vec<_> = batches.try_collect().await?;
-    let batch = batches.iter().find(|batch| batch.num_rows() > 0);
-    Ok(batch.map_or_else(|| "?".to_owned(), |batch| key.describe(&key.arrays(batch), 0)))
-}
-
-/// How many rows of a file, of a slice of keys, the runs that cover it do not know.
-async fn index_entries_missing(
-    table: &Table,
-    state: &TableState,
-    key: &PrimaryKey,
-    id: FileId,
-    hashes: &[KeyHash],
-    slice: Slice,
-) -> u64 {
-    let path = state.files.get(&id).path();
-    let mut missing = 0;
-    for run in table.index().runs(key) {
-        let Some(file) = run.about.files.iter().position(|covered| covered == path) else { continue };
-        let keys = KeySet::new(hashes.iter().filter(|hash| slice.contains(hash)).copied().collect());
-        let Some(entries) = table.index().look_up(table.data_store(), &run, &keys).await else {
-            table.index().distrust(&run);
-            continue;
         };
-        let known: HashSet<(KeyHash, u32)> = entries
-            .into_iter()
-            .filter(|entry| entry.file as usize == file)
-            .map(|entry| (entry.hash, entry.row))
-            .collect();
-        let rows = hashes.iter().enumerate().filter(|(_, hash)| **hash != KeyHash::NONE && slice.contains(hash));
-        missing += rows.filter(|(row, hash)| !known.contains(&(**hash, *row as u32))).count() as u64;
+        if let Some(state) = &state {
+            (report.version, report.files) = (state.version, state.files.len() as u64);
+            protocol::examine(state, replayed.writer.as_deref(), &mut findings);
+            if state.check_readable().is_ok() {
+                self.examine_version(state, options, &mut report, &mut findings).await?;
+            }
+        }
+        (report.findings, report.totals) = (findings.told, findings.totals);
+        Ok((report, replayed.newest))
     }
-    missing
+
+    async fn examine_version(
+        &self,
+        state: &Arc<TableState>,
+        options: &CheckOptions,
+        report: &mut CheckReport,
+        findings: &mut Findings,
+    ) -> Result<()> {
+        row_ids::examine(state, findings);
+        files::examine(self, state, options, findings).await?;
+        let unreadable = [Rule::PathInside, Rule::FileThere, Rule::FileSize, Rule::FileReadable, Rule::VectorReadable];
+        let readable = unreadable.iter().all(|rule| !findings.totals.contains_key(rule));
+        if options.rows && readable {
+            keys::examine(self, state, report, findings).await?;
+        }
+        Ok(())
+    }
 }

@@ -75,6 +75,7 @@ async fn clean_up(table: &Table, state: &Arc<TableState>) -> Result<Vec<String>>
 
 /// Deletes log files that no version needs which is younger than so many milliseconds.
 pub(crate) async fn clean_up_beyond(table: &Table, state: &TableState, retention_ms: i64) -> Result<Vec<String>> {
+    state.properties.check().on(table.uri())?;
     let listing = table.log_store().list(Version::ZERO).await.on(table.uri())?;
     let horizon = table.env().now().minus_ms(retention_ms);
     let doomed = plan_log_cleanup(&listing, horizon, state.properties.checkpoint_protection_before);

@@ -70,7 +70,10 @@ mod vacuum;
 
 pub use alter::{AlterReport, ColumnChange, NewColumn};
 pub use append::{AppendOptions, SaveMode, SchemaMode};
-pub use check::{CheckReport, RepeatedKey};
+pub use check::{
+    CheckOptions, CheckReport, DroppedFile, Finding, Quirk, Repair, RepairOptions, RepairReport, RepeatedKey, Rule,
+    Severity,
+};
 pub use checks::{RowCheck, RowCheckFactory, RowValue, Violation};
 pub use commit::{CommitOutcome, CommitReport};
 pub use create::{CreateTable, IfExists};
@@ -122,6 +125,7 @@ mod tests {
             sent(table.delete_keys(Vec::new()));
             sent(table.build_index());
             sent(table.check());
+            sent(table.repair(RepairOptions::default()));
             sent(snapshot.scan().stream());
             sent(transaction.commit());
             sent(Table::builder("").create(create));

@@ -13,9 +13,7 @@ use floe_table_format::checksum::VersionChecksum;
 use floe_table_format::path::{LogFile, commit_name};
 use floe_table_format::replay::Replay;
 use floe_table_format::segment::{CheckpointKind, CommitFile, choose};
-use floe_table_format::{
-    Action, FormatError, LogEntry, LogSegment, TableState, TimestampMs, Version, feature, parse_commit,
-};
+use floe_table_format::{Action, FormatError, LogEntry, LogSegment, TableState, TimestampMs, Version, parse_commit};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, TryStreamExt};
@@ -52,7 +50,7 @@ pub(crate) async fn at(table: &Table, target: Option<Version>) -> Result<Arc<Tab
         match read_segment(table, &segment).await {
             Ok(state) => {
                 let state = if target.is_none() { catch_up(table, state).await? } else { state };
-                feature::check_readable(&state.protocol, &state.metadata).on(uri)?;
+                state.check_readable().on(uri)?;
                 let state = with_commit_timestamp(table, state).await?;
                 verify(table, &segment, &state).await?;
                 return Ok(Arc::new(state));
@@ -84,7 +82,7 @@ pub(crate) async fn newer(table: &Table, base: &Arc<TableState>) -> Result<Optio
         return Ok(None);
     }
     let state = base.apply(&commits).on(table.uri())?;
-    feature::check_readable(&state.protocol, &state.metadata).on(table.uri())?;
+    state.check_readable().on(table.uri())?;
     Ok(Some(Arc::new(state)))
 }
 
@@ -133,7 +131,8 @@ pub(crate) async fn read_commit(table: &Table, version: Version) -> Result<Optio
     }
 }
 
-async fn read_segment(table: &Table, segment: &LogSegment) -> Result<TableState> {
+/// The state that the files of a segment give.
+pub(crate) async fn read_segment(table: &Table, segment: &LogSegment) -> Result<TableState> {
     let uri = table.uri();
     let mut replay = Replay::new();
     if let Some(checkpoint) = &segment.checkpoint {

@@ -163,6 +163,15 @@ impl TableBuilder {
         self
     }
 
+    /// The table without a look at its log: for [`Table::check`] of a table that may not load. Any other use of it meets what
+    /// opening it would have met.
+    ///
+    /// # Errors
+    /// A URI that names no store.
+    pub fn unopened(self) -> Result<Table> {
+        self.handle()
+    }
+
     /// The handle alone; nothing is read yet.
     pub(crate) fn handle(self) -> Result<Table> {
         let location = match self.location {

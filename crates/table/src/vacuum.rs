@@ -45,6 +45,7 @@ impl Table {
         let uri = self.uri();
         let snapshot = self.snapshot().await?;
         let state = snapshot.state();
+        state.properties.check().on(uri)?;
         let floor = state.properties.deleted_file_retention_ms;
         let retention = options.retention_ms.unwrap_or(floor);
         if retention < 0 {

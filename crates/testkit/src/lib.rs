@@ -2,7 +2,8 @@
 //!
 //! Tests ask one question again and again: does this table hold these rows? Here are the pieces of that question.
 //! [`Batch`] writes rows down, [`rows`] turns batches into a sorted list of text so that two results compare as
-//! multisets, [`sweep`] asks of a table with its log in every state, and [`tpch`] makes the eight TPC-H tables and the
+//! multisets, [`sweep`] asks of a table with its log in every state, [`hostile`]
+//! throws any bytes at what decodes them, and [`tpch`] makes the eight TPC-H tables and the
 //! 22 queries.
 //!
 //! ```
@@ -14,6 +15,7 @@
 //! ```
 
 mod batch;
+pub mod hostile;
 pub mod log_state;
 mod rows;
 pub mod tpch;

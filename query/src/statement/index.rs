@@ -1,4 +1,4 @@
-//! CREATE INDEX, DROP INDEX, SHOW INDEX and CHECK TABLE.
+//! CREATE INDEX, DROP INDEX, SHOW INDEX.
 
 use datafusion::sql::sqlparser::ast::ObjectName;
 use floe_table::IndexStatus;
@@ -49,16 +49,6 @@ pub(super) async fn show(session: &Session, name: &ObjectName) -> Result<Outcome
         ("runs unusable", runs_unusable.to_string()),
     ] {
         rows.push(vec![property.to_owned().into(), value.into()])?;
-    }
-    rows.outcome()
-}
-
-pub(super) async fn check(session: &Session, name: &ObjectName) -> Result<Outcome> {
-    let table = session.table_named(name).await?;
-    let report = Box::pin(table.check()).await?;
-    let mut rows = Rows::new(&[("finding", Cell::Text(None)), ("detail", Cell::Text(None))]);
-    for (finding, detail) in report.findings() {
-        rows.push(vec![finding.to_owned().into(), detail.into()])?;
     }
     rows.outcome()
 }

@@ -8,6 +8,7 @@ mod words;
 
 mod alter;
 mod change;
+mod check;
 mod copy;
 mod create;
 mod describe;
@@ -30,6 +31,7 @@ use crate::output::Outcome;
 use crate::session::Session;
 use crate::statement::merge::Grows;
 
+pub use check::{Checked, TableCheck};
 pub use split::{is_complete, split_statements};
 
 pub(crate) use tokens::Modifiers;
@@ -143,6 +145,10 @@ pub(crate) enum Statement {
     DropIndex(ast::ObjectName),
     ShowIndex(ast::ObjectName),
     CheckTable(ast::ObjectName),
+    RepairTable {
+        name: ast::ObjectName,
+        dry_run: bool,
+    },
     /// Left to DataFusion: SET, RESET, SHOW of a setting.
     Setting(Box<datafusion::sql::parser::Statement>),
 }
@@ -213,6 +219,7 @@ impl Statement {
             Statement::Optimize { .. } => Some("OPTIMIZE"),
             Statement::Vacuum { dry_run: false, .. } => Some("VACUUM"),
             Statement::Restore { .. } => Some("RESTORE"),
+            Statement::RepairTable { dry_run: false, .. } => Some("FSCK REPAIR TABLE"),
             Statement::Copy(_) => Some("COPY"),
             Statement::CreateIndex { .. } => Some("CREATE INDEX"),
             Statement::DropIndex(_) => Some("DROP INDEX"),
@@ -282,7 +289,10 @@ pub(crate) async fn run(session: &Session, parsed: &ParsedStatement) -> Result<O
         }
         Statement::DropIndex(name) => boxed(move || async move { index::drop(session, &name).await }),
         Statement::ShowIndex(name) => boxed(move || async move { index::show(session, &name).await }),
-        Statement::CheckTable(name) => boxed(move || async move { index::check(session, &name).await }),
+        Statement::CheckTable(name) => boxed(move || async move { check::check(session, &name).await }),
+        Statement::RepairTable { name, dry_run } => {
+            boxed(move || async move { check::repair(session, &name, dry_run).await })
+        }
     };
     running.await
 }

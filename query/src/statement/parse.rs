@@ -53,6 +53,13 @@ fn parse_statement(parser: &mut Parser<'_>) -> Result<Statement> {
             parser.word("TABLE");
             Ok(Statement::CheckTable(parser.table_name()?))
         }
+        "FSCK" => {
+            parser.advance_token();
+            parser.expect_word("REPAIR")?;
+            parser.word("TABLE");
+            let name = parser.table_name()?;
+            Ok(Statement::RepairTable { name, dry_run: parser.words(&["DRY", "RUN"]) })
+        }
         "TRUNCATE" => {
             parser.advance_token();
             parser.word("TABLE");

@@ -14,6 +14,7 @@ use crate::action::{
 };
 use crate::error::{FormatError, Result, printable};
 use crate::state::builder::{AddRow, ChunkBuilder, PartitionColumns, tags_text, text_unless_null, unless_null};
+use crate::state::draft::FewValues;
 use crate::state::{ChunkColumns, DeletionVectorColumns, FileChunk};
 use crate::version::Version;
 
@@ -22,12 +23,14 @@ use crate::version::Version;
 /// # Errors
 /// [`FormatError::CorruptCheckpoint`] if a column is of an unusable type or a required value is missing.
 pub fn read_batch(batch: &RecordBatch) -> Result<Rows> {
+    let adds = Group::of(batch, "add", "path")?;
     Ok(Rows {
         protocol: protocol(batch)?,
         metadata: metadata(batch)?,
         txns: txns(batch)?,
         domains: domains(batch)?,
-        adds: Group::of(batch, "add", "path")?.map(|add| adds(&add)).transpose()?,
+        few_values: adds.as_ref().map(few_values).transpose()?.unwrap_or_default(),
+        adds: adds.map(|add| self::adds(&add)).transpose()?,
         removes: Group::of(batch, "remove", "path")?.map(|remove| removes(&remove)).transpose()?.unwrap_or_default(),
         sidecars: sidecars(batch)?,
         checkpoint_metadata: checkpoint_metadata(batch)?,
@@ -48,6 +51,12 @@ pub fn rows_of_actions<A: Borrow<Action>>(actions: impl IntoIterator<Item = A>) 
             Action::Txn(txn) => rows.txns.push(txn.clone()),
             Action::DomainMetadata(domain) => rows.domains.push(domain.clone()),
             Action::Add(add) => {
+                rows.few_values.push(FewValues {
+                    path: add.path.clone(),
+                    deletion_vector: add.deletion_vector.clone(),
+                    values: add.partition_values.len(),
+                    version: None,
+                });
                 let values = add.partition_values.iter().map(|(name, value)| (name.as_str(), value.as_deref()));
                 builder.push_row(&AddRow::of(add), values);
             }
@@ -57,6 +66,7 @@ pub fn rows_of_actions<A: Borrow<Action>>(actions: impl IntoIterator<Item = A>) 
             Action::CommitInfo(_) | Action::Cdc(_) => {}
         }
     }
+    rows.few_values = fewest(rows.few_values);
     if builder.rows() > 0 {
         rows.adds = Some(builder.finish()?);
     }
@@ -188,6 +198,34 @@ fn adds(group: &Group) -> Result<FileChunk> {
         stats: group.text("stats")?.and_then(text_unless_null),
         stats_parsed: stats_parsed.filter(|parsed| parsed.null_count() < parsed.len()),
     })
+}
+
+/// The files whose partition values are worth a look once the partition columns are known.
+fn few_values(group: &Group) -> Result<Vec<FewValues>> {
+    let (Some(paths), Some(values)) = (group.text("path")?, group.map("partitionValues")?) else {
+        return Ok(Vec::new());
+    };
+    let counts: Vec<usize> = (0..group.len()).map(|row| values.entries(row).count()).collect();
+    let most = counts.iter().max().copied().unwrap_or(0);
+    let first_of_most = counts.iter().position(|count| *count == most);
+    let wanted: Vec<usize> =
+        (0..counts.len()).filter(|row| counts[*row] < most || Some(*row) == first_of_most).collect();
+    let dv = group.group("deletionVector")?.map(|dv| deletion_vectors(&dv)).transpose()?.flatten();
+    let of_row = |row: usize| FewValues {
+        path: paths.value(row).to_owned(),
+        deletion_vector: dv.as_ref().and_then(|dv| descriptor(dv, row)),
+        values: counts[row],
+        version: None,
+    };
+    Ok(wanted.into_iter().map(of_row).collect())
+}
+
+/// Those that name fewer values than others, and one that names the most.
+fn fewest(files: Vec<FewValues>) -> Vec<FewValues> {
+    let most = files.iter().map(|file| file.values).max().unwrap_or(0);
+    let mut seen_most = false;
+    let wanted = |file: &FewValues| file.values < most || !std::mem::replace(&mut seen_most, true);
+    files.into_iter().filter(wanted).collect()
 }
 
 fn partitions(values: Option<TextMap>, rows: usize) -> Vec<(String, StringArray)> {

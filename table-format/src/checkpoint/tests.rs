@@ -313,7 +313,12 @@ fn sidecars_are_named_and_read_like_the_rest() {
         Action::Protocol(state.protocol.clone()),
         Action::Metadata(state.metadata.clone()),
         Action::Sidecar(named.clone()),
-        Action::Add(Add { path: "inline".into(), size: 1, ..Add::default() }),
+        Action::Add(Add {
+            path: "inline".into(),
+            partition_values: [("c1".to_owned(), None)].into(),
+            size: 1,
+            ..Add::default()
+        }),
     ];
     let mut replay = Replay::new();
     assert_eq!(replay.add_checkpoint_actions(&actions).expect("readable"), [named]);

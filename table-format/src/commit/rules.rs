@@ -45,6 +45,7 @@ impl<'a> Target<'a> {
 pub(super) fn check(change: &ChangeSet, read: &ReadSet, base: Option<&TableState>, target: &Target<'_>) -> Result<()> {
     check_readable(target.protocol, target.metadata)?;
     check_writable(target.protocol, target.metadata, &target.schema)?;
+    target.properties.check()?;
     check_protocol(change, base, target)?;
     check_uniqueness(change)?;
     check_partition_values(change, target)?;

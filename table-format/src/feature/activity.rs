@@ -15,7 +15,7 @@ use crate::schema::{PrimitiveType, StructField, StructType};
 /// [`FormatError::InvalidProperty`](crate::FormatError::InvalidProperty) for a value that does not decode: whether the
 /// feature is wanted cannot be told.
 pub fn required_for(metadata: &Metadata, schema: &StructType) -> Result<Vec<Feature>> {
-    TableProperties::parse(&metadata.configuration)?;
+    TableProperties::parse(&metadata.configuration)?.check()?;
     let table = TableUse { metadata, schema };
     let mut required: Vec<Feature> = ROWS
         .iter()

@@ -171,6 +171,16 @@ impl Feature {
         }
     }
 
+    /// Whether readers have to know it; false for a feature that is not known.
+    pub fn is_for_readers(&self) -> bool {
+        row_of(self).is_some_and(|row| row.kind == Kind::ReaderWriter)
+    }
+
+    /// The features that must be supported beside it.
+    pub fn requires(&self) -> &'static [Feature] {
+        row_of(self).map(|row| row.requires).unwrap_or_default()
+    }
+
     /// The feature of a name or of another name in use; names count case and all.
     pub fn from_name(name: &str) -> Feature {
         let row = ROWS.iter().find(|row| row.name == name || row.aliases.contains(&name));

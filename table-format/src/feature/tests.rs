@@ -56,6 +56,27 @@ fn in_the_way<T: std::fmt::Debug>(result: Result<T>) -> Vec<String> {
 }
 
 #[test]
+fn mapped_columns_without_name_or_id_are_refused_at_any_depth() {
+    let mapped = metadata(&[("delta.columnMapping.mode", "name")]);
+    let named = |field: StructField, name: &str, id: i64| {
+        field.with_metadata("delta.columnMapping.physicalName", name).with_metadata("delta.columnMapping.id", id)
+    };
+    let refused = |fields: Vec<StructField>| match check_column_mapping(&mapped, &schema(fields)) {
+        Err(FormatError::CorruptLog { what, .. }) => what,
+        other => panic!("expected a corrupt log, got {other:?}"),
+    };
+    let sound = named(nested(named(plain(), "c2", 2)), "c1", 1);
+    assert_eq!(check_column_mapping(&mapped, &schema(vec![sound.clone()])), Ok(()));
+    assert!(refused(vec![plain()]).contains("column a lacks"));
+    assert!(refused(vec![named(nested(plain()), "c1", 1)]).contains("column a lacks"));
+    assert!(refused(vec![plain().with_metadata("delta.columnMapping.physicalName", "c")]).contains("lacks"));
+    let other = StructField::new("b", PrimitiveType::Long, true);
+    assert!(refused(vec![sound.clone(), named(other.clone(), "c1", 5)]).contains("of another column"));
+    assert!(refused(vec![sound, named(other, "c5", 1)]).contains("of another column"));
+    assert_eq!(check_column_mapping(&metadata(&[]), &schema(vec![plain()])), Ok(()), "nothing is mapped");
+}
+
+#[test]
 fn names_are_unique_and_come_back() {
     let mut seen = HashSet::new();
     for row in registry::ROWS {

@@ -91,6 +91,7 @@ fn all_properties_are_read() {
         duplicate_keys: DuplicateKeys::Latest,
         record_index: false,
         auto_compact: true,
+        unusable: Vec::new(),
     };
     assert_eq!(properties, Ok(expected));
 }
@@ -118,12 +119,26 @@ fn values_that_do_not_decode_are_refused_by_name() {
         ("delta.isolationLevel", "ReadCommitted"),
         ("delta.inCommitTimestampEnablementVersion", "-1"),
     ] {
-        match parse(&[(key, value)]) {
+        match parse(&[(key, value)]).and_then(|properties| properties.check()) {
             Err(FormatError::InvalidProperty { key: found, value: shown, .. }) => {
                 assert_eq!((found.as_str(), shown.as_str()), (key, value));
             }
             other => panic!("{key} = {value}: {other:?}"),
         }
+    }
+}
+
+#[test]
+fn values_that_only_writers_act_on_do_not_keep_readers_out() {
+    let properties = parse(&[("delta.checkpointInterval", "often"), ("delta.appendOnly", "true")]);
+    let properties = properties.expect("readers pass over it");
+    assert_eq!((properties.checkpoint_interval, properties.append_only), (100, true));
+    check_refused(properties.check(), "whole number");
+    // Under another mode columns would be read by other names, and under another version times would be others.
+    for key in
+        ["delta.columnMapping.mode", "delta.enableInCommitTimestamps", "delta.inCommitTimestampEnablementVersion"]
+    {
+        check_refused(parse(&[(key, "?")]), "expected");
     }
 }
 

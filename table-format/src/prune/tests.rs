@@ -15,12 +15,15 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::action::Add;
+use crate::checkpoint::checkpoint_batches;
 use crate::commit::testing::{metadata, protocol, table_of, vector};
 use crate::predicate::CompareOp;
 use crate::property::TableProperties;
+use crate::replay::Replay;
 use crate::scalar::scalar_array;
 use crate::schema::{DataType, StructField};
 use crate::stats::{StatsCollector, widen};
+use crate::version::TimestampMs;
 
 /// Path and type of every leaf column, the partition columns last; `n` is a struct.
 const COLUMNS: &[(&[&str], PrimitiveType)] = &[
@@ -59,15 +62,57 @@ struct TestFile {
     deleted: bool,
 }
 
-fn schema() -> StructType {
-    let field = |name: &str, data_type: PrimitiveType| StructField::new(name, DataType::Primitive(data_type), true);
+/// How a table keeps what pruning goes by.
+#[derive(Debug, Clone, Copy, Default)]
+struct Shape {
+    /// Whether files, statistics and partition values have physical names.
+    mapped: bool,
+    /// Whether statistics come from the columns of a checkpoint, where no text stands beside them.
+    from_checkpoint: bool,
+}
+
+impl Shape {
+    fn mode(self) -> ColumnMappingMode {
+        if self.mapped { ColumnMappingMode::Name } else { ColumnMappingMode::None }
+    }
+
+    /// The name that files give a column.
+    fn physical(self, name: &str) -> String {
+        if self.mapped { format!("col-{name}") } else { name.to_owned() }
+    }
+}
+
+fn shape() -> impl Strategy<Value = Shape> {
+    (any::<bool>(), any::<bool>()).prop_map(|(mapped, from_checkpoint)| Shape { mapped, from_checkpoint })
+}
+
+fn schema(shape: Shape) -> StructType {
+    let mut id = 0;
+    let mut named = |field: StructField| {
+        id += 1;
+        let name = shape.physical(&field.name);
+        match shape.mapped {
+            true => field
+                .with_metadata("delta.columnMapping.physicalName", name)
+                .with_metadata("delta.columnMapping.id", id),
+            false => field,
+        }
+    };
+    let mut field =
+        |name: &str, data_type: PrimitiveType| named(StructField::new(name, DataType::Primitive(data_type), true));
     let mut fields: Vec<StructField> = Vec::new();
     for (path, data_type) in COLUMNS {
         match path {
             [name] => fields.push(field(name, *data_type)),
             ["n", "long"] => {
                 let inner = NESTED.map(|i| field(COLUMNS[i].0[1], COLUMNS[i].1)).collect();
-                fields.push(StructField::new("n", DataType::struct_of(inner), true));
+                let nested = StructField::new("n", DataType::struct_of(inner), true);
+                fields.push(match shape.mapped {
+                    true => nested
+                        .with_metadata("delta.columnMapping.physicalName", shape.physical("n"))
+                        .with_metadata("delta.columnMapping.id", 1000),
+                    false => nested,
+                });
             }
             _ => {}
         }
@@ -100,11 +145,10 @@ fn batch(rows: &[Row]) -> RecordBatch {
         .expect("columns of one length")
 }
 
-fn add(index: usize, file: &TestFile, columns_indexed: Option<usize>) -> Add {
+fn add(index: usize, file: &TestFile, columns_indexed: Option<usize>, shape: Shape) -> Add {
     let properties = TableProperties { data_skipping_num_indexed_cols: columns_indexed, ..TableProperties::default() };
     let partitions: Vec<String> = COLUMNS[PARTITIONS..].iter().map(|(path, _)| path[0].to_owned()).collect();
-    let mut stats =
-        StatsCollector::new(&schema(), &partitions, ColumnMappingMode::None, &properties).expect("known types");
+    let mut stats = StatsCollector::new(&schema(shape), &partitions, shape.mode(), &properties).expect("known types");
     for rows in file.rows.chunks(file.rows.len().div_ceil(file.batches).max(1)) {
         stats.update(&batch(rows)).expect("a batch of the table");
     }
@@ -115,17 +159,36 @@ fn add(index: usize, file: &TestFile, columns_indexed: Option<usize>) -> Add {
     let values = COLUMNS[PARTITIONS..].iter().zip(&file.partition);
     Add {
         path: format!("file-{index}"),
-        partition_values: values.map(|((path, t), v)| (path[0].to_owned(), v.to_partition_value(t))).collect(),
+        partition_values: values.map(|((path, t), v)| (shape.physical(path[0]), v.to_partition_value(t))).collect(),
         stats: file.has_stats.then_some(json),
         deletion_vector: (file.deleted && file.has_stats).then(|| vector("v", 0)),
         ..Add::default()
     }
 }
 
-fn state(files: &[TestFile], columns_indexed: Option<usize>) -> TableState {
-    let adds: Vec<Add> = files.iter().enumerate().map(|(i, f)| add(i, f, columns_indexed)).collect();
+fn state(files: &[TestFile], columns_indexed: Option<usize>, shape: Shape) -> TableState {
+    let adds: Vec<Add> = files.iter().enumerate().map(|(i, f)| add(i, f, columns_indexed, shape)).collect();
     let partitions: Vec<&str> = COLUMNS[PARTITIONS..].iter().map(|(path, _)| path[0]).collect();
-    table_of(protocol(&["deletionVectors", "timestampNtz"]), metadata(&schema(), &partitions, &[]), None, &adds)
+    let indexed = columns_indexed.map_or("-1".to_owned(), |columns| columns.to_string());
+    let mode = if shape.mapped { "name" } else { "none" };
+    let properties = [
+        ("delta.columnMapping.mode", mode),
+        ("delta.checkpoint.writeStatsAsJson", "false"),
+        ("delta.checkpoint.writeStatsAsStruct", "true"),
+        ("delta.dataSkippingNumIndexedCols", indexed.as_str()),
+    ];
+    let features = protocol(&["deletionVectors", "timestampNtz", "columnMapping"]);
+    let state = table_of(features, metadata(&schema(shape), &partitions, &properties), None, &adds);
+    if !shape.from_checkpoint {
+        return state;
+    }
+    let mut replay = Replay::new();
+    for batch in checkpoint_batches(&state, TimestampMs(0), 1000).expect("batches") {
+        replay.add_checkpoint_batch(&batch.expect("a batch")).expect("readable");
+    }
+    let rebuilt = replay.finish(state.version).expect("a state");
+    assert_eq!(rebuilt.files.len(), files.len());
+    rebuilt
 }
 
 /// How an engine may understand values where engines differ.
@@ -431,9 +494,10 @@ fn aimed(files: &[TestFile], pick: (usize, usize, usize), nudge: i8, op: Compare
 fn check(
     files: &[TestFile],
     columns_indexed: Option<usize>,
+    shape: Shape,
     predicate: &Predicate,
 ) -> std::result::Result<(), TestCaseError> {
-    let state = state(files, columns_indexed);
+    let state = state(files, columns_indexed, shape);
     let kept: BTreeMap<String, Truth> = prune_with_truth(&state, predicate)
         .expect("evaluated")
         .into_iter()
@@ -471,8 +535,9 @@ proptest! {
         files in prop::collection::vec(file(), 1..4),
         predicate in predicate(),
         columns_indexed in prop_oneof![3 => Just(Some(32)), 1 => Just(None), 1 => Just(Some(7))],
+        shape in shape(),
     ) {
-        check(&files, columns_indexed, &predicate)?;
+        check(&files, columns_indexed, shape, &predicate)?;
     }
 
     #[test]
@@ -481,11 +546,12 @@ proptest! {
         pick in any::<(usize, usize, usize)>(),
         nudge in -2i8..3,
         negate in any::<bool>(),
+        shape in shape(),
         op in prop::sample::select(vec![CompareOp::Eq, CompareOp::NotEq, CompareOp::Lt, CompareOp::LtEq, CompareOp::Gt, CompareOp::GtEq]),
     ) {
         if let Some(predicate) = aimed(&files, pick, nudge, op) {
             let predicate = if negate { Predicate::Not(Box::new(predicate)) } else { predicate };
-            check(&files, Some(32), &predicate)?;
+            check(&files, Some(32), shape, &predicate)?;
         }
     }
 }
@@ -503,7 +569,7 @@ fn longs(values: &[Option<i64>]) -> TestFile {
 
 /// Which of the files are kept.
 fn kept(files: &[TestFile], predicate: Predicate) -> Vec<usize> {
-    let state = state(files, None);
+    let state = state(files, None, Shape::default());
     let path = |id: &FileId| state.files.get(id).path().trim_start_matches("file-").parse().expect("our paths");
     prune(&state, &predicate).expect("evaluated").iter().map(path).collect()
 }
@@ -546,10 +612,11 @@ fn constants_of_another_kind_prove_nothing() {
 
 /// Statistics as other writers leave them.
 fn foreign(column: usize, stats: &str, value: Scalar, op: CompareOp) -> bool {
-    let mut add = add(0, &longs(&[Some(1)]), None);
+    let mut add = add(0, &longs(&[Some(1)]), None, Shape::default());
     add.stats = Some(stats.to_owned());
     let partitions: Vec<&str> = COLUMNS[PARTITIONS..].iter().map(|(path, _)| path[0]).collect();
-    let state = table_of(protocol(&["timestampNtz"]), metadata(&schema(), &partitions, &[]), None, &[add]);
+    let state =
+        table_of(protocol(&["timestampNtz"]), metadata(&schema(Shape::default()), &partitions, &[]), None, &[add]);
     !prune(&state, &Predicate::compare(COLUMNS[column].0[0], op, value)).expect("evaluated").is_empty()
 }
 
@@ -601,7 +668,7 @@ fn wide_null_counts_mean_something_at_their_ends_only() {
 fn statistics_of_a_file_tell_what_is_exact() {
     let mut marked = longs(&[Some(1), Some(5), None]);
     marked.deleted = true;
-    let state = state(&[longs(&[Some(1), Some(5), None]), marked], None);
+    let state = state(&[longs(&[Some(1), Some(5), None]), marked], None, Shape::default());
     let ids: Vec<FileId> = state.files.iter().map(|f| f.id()).collect();
     let found = files_stats(&state, &ids).expect("read");
     let (long, partition) = (&found[0].columns[3], &found[0].columns[14]);
@@ -621,7 +688,7 @@ fn statistics_of_a_file_tell_what_is_exact() {
 
 #[test]
 fn partition_values_alone_decide_where_they_can() {
-    let schema = schema();
+    let schema = schema(Shape::default());
     let columns = vec!["p_text".to_owned(), "p_date".to_owned()];
     let names = ColumnNames { schema: &schema, partition_columns: &columns, mode: ColumnMappingMode::None };
     let values = BTreeMap::from([

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::action::{
-    Add, CommitInfo, DeletionVectorDescriptor, DomainMetadata, Format, Metadata, Protocol, Remove, Txn, write_commit,
+    Add, CheckpointMetadata, CommitInfo, DeletionVectorDescriptor, DomainMetadata, Format, Metadata, Protocol, Remove,
+    Txn, parse_commit, write_commit,
 };
 use crate::checkpoint::checkpoint_batches;
 use crate::error::FormatError;
@@ -317,6 +318,139 @@ proptest! {
     }
 }
 
+/// The commits of a range as one file: the last word on every logical file, application and domain.
+fn compacted(commits: &[Vec<Action>]) -> Vec<Action> {
+    let mut last: BTreeMap<String, Action> = BTreeMap::new();
+    for action in commits.iter().flatten() {
+        let dv = |dv: &Option<DeletionVectorDescriptor>| format!("{:?}", dv.as_ref());
+        let key = match action {
+            Action::Protocol(_) => "protocol".to_owned(),
+            Action::Metadata(_) => "metadata".to_owned(),
+            Action::Txn(txn) => format!("txn {}", txn.app_id),
+            Action::DomainMetadata(domain) => format!("domain {}", domain.domain),
+            Action::Add(add) => format!("file {} {}", add.path, dv(&add.deletion_vector)),
+            Action::Remove(remove) => format!("file {} {}", remove.path, dv(&remove.deletion_vector)),
+            // Protocol section "Log Compaction Files": neither provenance nor row changes.
+            _ => continue,
+        };
+        last.insert(key, action.clone());
+    }
+    last.into_values().collect()
+}
+
+/// The state rebuilt from a V2 checkpoint of `base`, a manifest of actions with sidecars of files, and the commits after it.
+fn from_manifest(base: &TableState, rows_per_batch: usize, inline: usize, commits: &[Vec<Action>]) -> TableState {
+    let mut actions = vec![
+        Action::CheckpointMetadata(CheckpointMetadata { version: base.version.as_i64(), tags: None }),
+        Action::Protocol(base.protocol.clone()),
+        Action::Metadata(base.metadata.clone()),
+    ];
+    actions.extend(base.txns.values().cloned().map(Action::Txn));
+    actions.extend(base.domains.values().cloned().map(Action::DomainMetadata));
+    let mut files: Vec<Action> = base.files.iter().map(|file| Action::Add(file.to_add())).collect();
+    files.extend(base.tombstones.live(&base.files).into_iter().cloned().map(Action::Remove));
+    // Some lie in the manifest itself.
+    let sidecars = files.split_off(inline.min(files.len()));
+    actions.extend(files);
+    let names: Vec<Sidecar> = (0..sidecars.len().div_ceil(rows_per_batch))
+        .map(|n| Sidecar { path: format!("{n}.parquet"), size_in_bytes: 1, modification_time: 1, tags: None })
+        .collect();
+    actions.extend(names.iter().cloned().map(Action::Sidecar));
+    let mut replay = Replay::new();
+    // As its file has it: bytes, and back.
+    let actions = parse_commit(base.version, "x.checkpoint.json", &write_commit(&actions)).expect("a manifest");
+    assert_eq!(replay.add_checkpoint_actions(&actions).expect("readable"), names);
+    for part in sidecars.chunks(rows_per_batch) {
+        assert!(replay.add_checkpoint_actions(part).expect("readable").is_empty());
+    }
+    for (version, actions) in commits.iter().enumerate().skip(base.version.get() as usize + 1) {
+        replay.add_commit(v(version), actions).expect("a valid commit");
+    }
+    replay.finish(v(commits.len() - 1)).expect("a state")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_kind_of_checkpoint_and_compacted_commits_give_the_same_state(
+        plans in proptest::collection::vec(plan(), 1..14),
+        cuts in any::<[prop::sample::Index; 3]>(),
+        rows_per_batch in 1usize..20,
+        inline in 0usize..10,
+        seed in any::<u64>(),
+    ) {
+        let commits = commits(&plans, true);
+        let state = from_zero(&commits);
+        let mut cuts = cuts.map(|cut| cut.index(commits.len()));
+        cuts.sort_unstable();
+        let [cut, from, to] = cuts;
+        let base = from_zero(&commits[..=cut]);
+
+        // V1 in several parts, which a reader may take in any order.
+        let mut parts: Vec<_> = checkpoint_batches(&base, TimestampMs(NOW), rows_per_batch).expect("batches").collect();
+        let turn = (seed % parts.len() as u64) as usize;
+        parts.rotate_left(turn);
+        let mut replay = Replay::new();
+        for part in parts {
+            replay.add_checkpoint_batch(&part.expect("a batch")).expect("readable");
+        }
+        for (version, actions) in commits.iter().enumerate().skip(cut + 1) {
+            replay.add_commit(v(version), actions).expect("a valid commit");
+        }
+        prop_assert_eq!(seen(&replay.finish(state.version).expect("a state")), seen(&state));
+
+        prop_assert_eq!(seen(&from_manifest(&base, rows_per_batch, inline, &commits)), seen(&state));
+
+        // Compacted commits in the place of those they cover.
+        let mut replay = Replay::new();
+        for (version, actions) in commits.iter().enumerate().take(from) {
+            replay.add_commit(v(version), actions).expect("a valid commit");
+        }
+        let bytes = write_commit(&compacted(&commits[from..=to]));
+        if !bytes.is_empty() {
+            replay.add_commit_bytes(v(to), "x.compacted.json", &bytes).expect("compacted commits");
+        }
+        for (version, actions) in commits.iter().enumerate().skip(to + 1) {
+            replay.add_commit(v(version), actions).expect("a valid commit");
+        }
+        prop_assert_eq!(seen(&replay.finish(state.version).expect("a state")), seen(&state));
+    }
+}
+
+#[test]
+fn a_live_file_without_its_partition_values_is_refused() {
+    let head = vec![Action::Protocol(protocol(2)), Action::Metadata(metadata(None, true))];
+    let bare = |path: &str| Add { path: path.into(), size: 1, ..Add::default() };
+    let whole = |path: &str| Add { partition_values: BTreeMap::from([("p".into(), None)]), ..bare(path) };
+    let refused = |result: Result<TableState>| match result {
+        Err(FormatError::CorruptLog { what, .. }) => what,
+        other => panic!("expected a corrupt log, got {:?}", other.map(|state| state.version)),
+    };
+    let with = |add: Add| [head.clone(), vec![Action::Add(whole("b")), Action::Add(add)]].concat();
+    let fold = |actions: &[Action]| {
+        let mut replay = Replay::new();
+        replay.add_commit_bytes(Version::ZERO, "0.json", &write_commit(actions))?;
+        replay.finish(Version::ZERO)
+    };
+    assert!(refused(fold(&with(bare("a")))).contains("add of a names 0 partition values"));
+    // Adds may stand before the metadata that names the columns.
+    let mut turned = with(bare("a"));
+    turned.reverse();
+    assert!(refused(fold(&turned)).contains("add of a"));
+    assert_eq!(fold(&with(whole("a"))).expect("null is a value").files.len(), 2);
+    // A file that is gone again harms nobody.
+    let base = fold(&with(whole("a"))).expect("a state");
+    let gone = Action::Remove(Remove { path: "c".into(), ..Remove::default() });
+    let commits = [(v(1), vec![Action::Add(bare("c"))]), (v(2), vec![gone])];
+    assert!(refused(base.apply(&commits[..1])).contains("add of c"));
+    assert_eq!(base.apply(&commits).expect("a state").files.len(), 2);
+    // The same in a checkpoint.
+    let mut replay = Replay::new();
+    replay.add_checkpoint_actions(with(bare("a"))).expect("readable");
+    assert!(refused(replay.finish(Version::ZERO)).contains("add of a"));
+}
+
 #[test]
 fn bytes_are_judged_like_actions() {
     let mut head = write_commit(&[Action::Protocol(protocol(2)), Action::Metadata(metadata(None, true))]);
@@ -331,7 +465,7 @@ fn bytes_are_judged_like_actions() {
     let state = fold(concat!(
         r#"{"add":{"path":"a\u0020b","size":1,"partitionValues":{"p":"1"},"stats":"{\"numRecords\":4}","new":{"x":[1]},"tags":null}}"#,
         "\r\n\n",
-        r#" { "add" : {"path":"c","size":2,"deletionVector":null} } "#,
+        r#" { "add" : {"path":"c","size":2,"partitionValues":{"p":null},"deletionVector":null} } "#,
     ))
     .expect("a state");
     assert_eq!(state.files.len(), 2);

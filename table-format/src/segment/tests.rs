@@ -166,3 +166,31 @@ fn hint_survives_and_garbage_is_none() {
         assert_eq!(LastCheckpointHint::parse(garbage), None);
     }
 }
+
+#[test]
+fn a_commit_of_the_last_possible_version_leaves_a_gap() {
+    let mut listing = commits(0..=2);
+    listing.push(entry("09223372036854775807.json"));
+    assert!(
+        matches!(choose(&listing, None, &[]), Err(FormatError::CorruptLog { version, .. }) if version == Some(v(3)))
+    );
+    assert_eq!(chosen(&listing, Some(2)).0, 2, "older versions read");
+    // No version at all: the number does not fit.
+    listing.pop();
+    listing.push(entry("99999999999999999999.json"));
+    assert_eq!(chosen(&listing, None).0, 2);
+}
+
+#[test]
+fn a_survey_keeps_what_no_reader_uses() {
+    let mut listing = commits(0..=3);
+    listing.extend([compacted(1, 2), entry(multi_part_checkpoint_name(v(2), 2, 3))]);
+    listing.extend([entry(checkpoint_name(v(1))), entry("x.tmp")]);
+    listing.push(LogEntry { size: 0, ..entry(checkpoint_name(v(3))) });
+    let survey = LogSurvey::of(&listing);
+    assert_eq!(survey.incomplete, [IncompleteCheckpoint { version: v(2), parts: 3, found: vec![2] }]);
+    assert_eq!(survey.empty_checkpoints.len(), 1);
+    assert_eq!(survey.checkpoints.keys().copied().collect::<Vec<_>>(), [v(1)]);
+    assert_eq!(survey.others.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), ["x.tmp"]);
+    assert_eq!(survey.latest(), Some(v(3)));
+}

@@ -11,7 +11,7 @@ use super::chunk::{DvKey, FileChunk, FileKey};
 use super::files::{FileTable, LiveRows};
 use super::index::PathHash;
 use super::tombstones::Tombstones;
-use crate::action::{Action, DomainMetadata, Metadata, Protocol, Remove, Txn};
+use crate::action::{Action, DeletionVectorDescriptor, DomainMetadata, Metadata, Protocol, Remove, Txn};
 use crate::error::{FormatError, Result, printable};
 use crate::path::commit_name;
 use crate::property::TableProperties;
@@ -44,8 +44,21 @@ pub(crate) struct Draft {
     tombstones: Tombstones,
     removes: Vec<Remove>,
     commit_timestamp: Option<TimestampMs>,
+    /// Added files that may lack partition values: whether they do is known with the metadata, at the end.
+    few_values: Vec<FewValues>,
     /// Counts commits, to tell two references within one commit from references in two.
     commit: u32,
+}
+
+/// A file that names fewer partition values than another one, or than was expected of it.
+#[derive(Debug)]
+pub(crate) struct FewValues {
+    pub(crate) path: String,
+    pub(crate) deletion_vector: Option<DeletionVectorDescriptor>,
+    /// How many it names.
+    pub(crate) values: usize,
+    /// The commit that added it; none for a file of a checkpoint.
+    pub(crate) version: Option<Version>,
 }
 
 /// A chunk and which of its rows are live.
@@ -101,6 +114,10 @@ impl Draft {
         self.total_bytes = self.total_bytes.saturating_add(bytes);
         let live = LiveRows { mask: None, count: chunk.rows() };
         self.slots.push(Slot::shared(Arc::new(chunk), live));
+    }
+
+    pub(crate) fn push_base_few_values(&mut self, files: Vec<FewValues>) {
+        self.few_values.extend(files);
     }
 
     pub(crate) fn push_base_removes(&mut self, removes: Vec<Remove>) {
@@ -201,7 +218,16 @@ impl Draft {
         if self.kill(hash, key) == Some(self.commit) {
             return Err(scope.corrupt(format!("two adds of {} in one commit", printable(key.path))));
         }
-        self.pending.push(hash, add, partition_values);
+        let mut values = 0;
+        self.pending.push(hash, add, partition_values.inspect(|_| values += 1));
+        if self.metadata.as_ref().is_none_or(|metadata| values < metadata.partition_columns.len()) {
+            self.few_values.push(FewValues {
+                path: add.path.to_owned(),
+                deletion_vector: add.deletion_vector.cloned(),
+                values,
+                version: Some(scope.version),
+            });
+        }
         self.pending_live.push_live();
         self.pending_commits.push(self.commit);
         self.total_bytes = self.total_bytes.saturating_add(as_bytes(add.size));
@@ -274,6 +300,7 @@ impl Draft {
         };
         let parts = self.slots.into_iter().map(|slot| (slot.chunk, slot.live.into_rows())).collect();
         let files = FileTable::new(consolidate(parts)?, self.total_bytes);
+        check_partition_values(&self.few_values, &metadata, &files, version)?;
         self.tombstones.merge(&files);
         Ok(TableState {
             version,
@@ -288,6 +315,29 @@ impl Draft {
             commit_timestamp: self.commit_timestamp,
         })
     }
+}
+
+/// Refuses a live file without a value for each partition column, be it null. Protocol section "Add File and Remove File":
+/// a reader that took the missing one for null would show rows under a partition that nobody wrote.
+fn check_partition_values(
+    few_values: &[FewValues],
+    metadata: &Metadata,
+    files: &FileTable,
+    version: Version,
+) -> Result<()> {
+    let expected = metadata.partition_columns.len();
+    for file in few_values.iter().filter(|file| file.values < expected) {
+        if files.find_logical(&file.path, file.deletion_vector.as_ref()).is_some() {
+            let what = format!(
+                "add of {} names {} partition values, the table has {expected} partition columns",
+                printable(&file.path),
+                file.values
+            );
+            let version = file.version.unwrap_or(version);
+            return Err(FormatError::corrupt_log(Some(version), commit_name(version), what));
+        }
+    }
+    Ok(())
 }
 
 impl CommitScope {

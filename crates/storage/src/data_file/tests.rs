@@ -272,12 +272,12 @@ async fn a_local_file_cut_short_is_corrupt_too() {
     }
 }
 
-/// A file as old Spark and Impala write times: 96 bits of Julian day and nanoseconds.
-fn old_times(days: &[u32]) -> Bytes {
+/// A file as old Spark and Impala write times: 96 bits of Julian day and nanoseconds. `schema` has one such column.
+fn old_times(schema: &str, days: &[u32]) -> Bytes {
     use parquet::data_type::{Int96, Int96Type};
     use parquet::file::writer::SerializedFileWriter;
 
-    let schema = parquet::schema::parser::parse_message_type("message m { required int96 t; }").unwrap();
+    let schema = parquet::schema::parser::parse_message_type(schema).unwrap();
     let mut bytes = Vec::new();
     let mut file = SerializedFileWriter::new(&mut bytes, Arc::new(schema), Arc::default()).unwrap();
     let mut group = file.next_row_group().unwrap();
@@ -303,7 +303,7 @@ async fn times_of_the_old_kind_do_not_wrap_around() {
     let store = store();
     // 1970, and the years 1000 and 9999, which nanoseconds cannot reach.
     let days = [2_440_588, 2_086_308, 5_373_118];
-    store.put("a", old_times(&days)).await.unwrap();
+    store.put("a", old_times("message m { required int96 t; }", &days)).await.unwrap();
     for (zone, numbers) in [(None, false), (Some("UTC".into()), true)] {
         let time = Field::new("t", DataType::Timestamp(TimeUnit::Microsecond, zone), true);
         let mut options = ReadOptions::new(Arc::new(Schema::new(vec![time])));
@@ -316,6 +316,13 @@ async fn times_of_the_old_kind_do_not_wrap_around() {
         assert_eq!(times, expected);
         assert_eq!(read.num_columns(), 1 + usize::from(numbers));
     }
+    // The same inside a struct.
+    store.put("b", old_times("message m { required group s { required int96 t; } }", &days)).await.unwrap();
+    let time = Field::new("t", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true);
+    let nested = Field::new("s", DataType::Struct(vec![time].into()), true);
+    let read = read(&store, "b", ReadOptions::new(Arc::new(Schema::new(vec![nested])))).await.unwrap();
+    let times = read.column(0).as_struct().column(0).as_primitive::<arrow::datatypes::TimestampMicrosecondType>();
+    assert_eq!(times.values().to_vec(), days.map(|day| (i64::from(day) - JULIAN_DAY_OF_1970) * 86_400_000_000 + 1));
 }
 
 proptest! {

@@ -3,9 +3,13 @@
 mod altering;
 mod appending;
 mod changing_rows;
+mod checking;
 mod checkpoints;
 mod concurrency;
 mod dropping_features;
+mod faults;
+mod generated;
+mod hostile;
 mod layout;
 mod requests;
 mod restoring;

@@ -104,6 +104,9 @@ fn maintenance_statements_are_read() {
         };
         assert_eq!(version.to_string(), shown);
     }
+    assert!(matches!(parsed("CHECK TABLE s.t"), Statement::CheckTable(_)));
+    assert!(matches!(parsed("FSCK REPAIR TABLE s.t"), Statement::RepairTable { dry_run: false, .. }));
+    assert!(matches!(parsed("FSCK REPAIR TABLE '/a/t' DRY RUN"), Statement::RepairTable { dry_run: true, .. }));
     assert!(matches!(parsed("DESCRIBE HISTORY t LIMIT 3"), Statement::DescribeHistory { limit: Some(3), .. }));
     assert!(matches!(parsed("DESC DETAIL delta.`/tmp/t`"), Statement::DescribeDetail(_)));
     assert!(matches!(

@@ -97,6 +97,28 @@ async fn statements_are_typed_errors_when_they_are_none() {
 }
 
 #[tokio::test]
+async fn j5_statements_made_to_exhaust_the_reader_are_refused_or_answered() {
+    let world = World::new().await;
+    let nested =
+        |open: &str, close: &str, depth: usize| format!("SELECT {}1{}", open.repeat(depth), close.repeat(depth));
+    for sql in [
+        nested("(", ")", 100_000),
+        nested("NOT ", "", 100_000),
+        nested("- ", "", 100_000),
+        nested("CASE WHEN true THEN ", " END", 10_000),
+        format!("SELECT * FROM {}(SELECT 1){}", "(SELECT * FROM ".repeat(10_000), ")".repeat(10_000)),
+        format!("SELECT {}", "(".repeat(100_000)),
+    ] {
+        let error = world.error(&sql).await;
+        assert!(error.to_string().len() < 2000, "the statement is not repeated: {}", error.to_string().len());
+    }
+    let many: Vec<String> = (0..20_000).map(|n| n.to_string()).collect();
+    world.check(&format!("SELECT 7 IN ({})", many.join(",")), &["true"]).await;
+    world.check("SELECT regexp_like('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab', '^(a+)+$')", &["false"]).await;
+    world.check(&format!("SELECT '{}' LIKE '{}b'", "a".repeat(5000), "%a".repeat(200)), &["false"]).await;
+}
+
+#[tokio::test]
 async fn a_script_stops_where_it_fails() {
     let world = World::new().await;
     let statements = world.session.statements("CREATE TABLE t (id INT); SELEC; DROP TABLE t").expect("splits");

@@ -45,6 +45,39 @@ async fn optimise_keeps_rows_and_vacuum_deletes_what_it_replaced() {
 }
 
 #[tokio::test]
+async fn missing_files_are_listed_and_given_up_by_fsck() {
+    let world = World::new().await;
+    world.run("CREATE TABLE t (id BIGINT); INSERT INTO t VALUES (1), (2); INSERT INTO t VALUES (3)").await;
+    world.check("CHECK TABLE t", &["sound|version 2, 2 files"]).await;
+    assert!(world.run("FSCK REPAIR TABLE t").await.message.contains("every file is there"));
+    let table = world.session.table("t").await.expect("opened");
+    let file = table
+        .snapshot()
+        .await
+        .expect("loaded")
+        .state()
+        .files
+        .iter()
+        .find(|f| f.num_records() == Some(1))
+        .expect("one row")
+        .path()
+        .to_owned();
+    for deleted in table.data_store().delete_many(vec![file.clone()]).await {
+        deleted.expect("deleted");
+    }
+    world.check("FSCK REPAIR TABLE t DRY RUN", &[&format!("{file}|1")]).await;
+    let found = rows_of(&world.session, "CHECK TABLE t").await;
+    assert!(found[0].starts_with("error file-there|") && found[1].starts_with("not sound|"), "{found:?}");
+    let read_only = world.read_only().await;
+    super::check_in(&read_only, "FSCK REPAIR TABLE t DRY RUN", &[&format!("{file}|1")]).await;
+    assert!(super::error_in(&read_only, "FSCK REPAIR TABLE t").await.to_string().contains("FSCK REPAIR TABLE"));
+    let done = world.run("FSCK REPAIR TABLE t").await;
+    assert_eq!(done.message, "repaired t: gave up 1 missing files with 1 rows (version 3)");
+    world.check("SELECT * FROM t", &["1", "2"]).await;
+    world.check("CHECK TABLE t", &["sound|version 3, 1 files"]).await;
+}
+
+#[tokio::test]
 async fn settings_are_set_shown_and_reset() {
     let world = World::new().await;
     world.run("SET datafusion.execution.batch_size = 1234").await;
