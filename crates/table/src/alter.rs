@@ -4,19 +4,17 @@ mod column;
 mod constraint;
 mod feature_drop;
 mod identity;
-mod mapping;
 
 use std::collections::BTreeMap;
 
-use floe_table_format::feature;
-use floe_table_format::{Metadata, Operation, Protocol, StructType, TableProperties, TableState, Version};
+use floe_table_format::{Metadata, Operation, TableProperties, Version};
 
 use crate::error::{OnTable, Result};
+use crate::metadata::completed;
 use crate::snapshot::Snapshot;
 use crate::table::Table;
 
 pub use column::{ColumnChange, NewColumn};
-pub(crate) use mapping::{map_columns, new_physical_name};
 
 /// What an alteration did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,19 +108,4 @@ impl Table {
         let version = transaction.commit().await?.committed()?.version;
         Ok(AlterReport { version })
     }
-}
-
-/// Changed metadata with what it needs to be the table's, and the protocol to go with it.
-///
-/// # Errors
-/// What the table cannot be: see [`Table::set_properties`] and [`Table::add_columns_at`].
-pub(crate) fn completed(table: &Table, state: &TableState, mut metadata: Metadata) -> Result<(Protocol, Metadata)> {
-    let uri = table.uri();
-    map_columns(table, &state.metadata, &mut metadata)?;
-    crate::key::check_roles(uri, &metadata)?;
-    let schema = StructType::parse(&metadata.schema_string).on(uri)?;
-    schema.check_names(feature::column_mapping_mode(&metadata).on(uri)?).on(uri)?;
-    crate::change_feed::check_columns(table, &metadata, &schema)?;
-    let required = feature::required_for(&metadata, &schema).on(uri)?;
-    Ok((feature::enable(&state.protocol, &required), metadata))
 }

@@ -45,6 +45,7 @@ mod snapshot;
 mod scan;
 
 mod locate;
+mod metadata;
 mod stage;
 
 mod guard;

@@ -41,13 +41,13 @@ impl Snapshot {
     /// [`crate::TableError::Format`] for columns that the table cannot have.
     pub fn grown_by(self: &Arc<Self>, rows: &StructType) -> Result<Arc<Snapshot>> {
         let uri = self.table.uri();
-        let grown = self.state.schema.grown_by(rows).on(uri)?;
+        let grown = self.state.schema.grown_by(rows, self.state.properties.enable_type_widening).on(uri)?;
         if grown == *self.state.schema {
             return Ok(self.clone());
         }
         let metadata = Metadata { schema_string: grown.to_json(), ..self.state.metadata.clone() };
         let committed = self.committed.as_ref().unwrap_or(&self.state);
-        let (protocol, metadata) = crate::alter::completed(&self.table, committed, metadata)?;
+        let (protocol, metadata) = crate::metadata::completed(&self.table, committed, metadata)?;
         let state = Arc::new(self.state.seen_as(protocol, metadata).on(uri)?);
         Ok(Arc::new(Snapshot { table: self.table.clone(), state, committed: Some(committed.clone()) }))
     }
