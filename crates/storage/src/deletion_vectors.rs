@@ -1,8 +1,8 @@
-//! Bitmaps of deleted rows: loaded from wherever their descriptor points, written inline or into one file a commit.
+//! Bitmaps of deleted rows: loaded from wherever their descriptor points, written into one file a commit.
 
 use bytes::Bytes;
 use floe_table_format::deletion_vector::{
-    DvFileWriter, blob_range, decode_inline, descriptor_for_file, encode_inline, file_path, read_at, relative_path_in,
+    DvFileWriter, blob_range, decode_inline, descriptor_for_file, file_path, read_at, relative_path_in,
 };
 use floe_table_format::{DeletionVectorDescriptor, FormatError, RowSet};
 use futures::StreamExt;
@@ -14,9 +14,6 @@ use crate::error::{Result, StorageError};
 
 #[cfg(test)]
 mod tests;
-
-/// Bitmaps up to this size, serialised, are kept in the log itself: a look at the file would cost more than its bytes.
-const INLINE_BYTES_MAX: usize = 128;
 
 /// Bitmaps loaded at the same time.
 const LOADS_IN_FLIGHT: usize = 16;
@@ -65,27 +62,22 @@ pub fn load_many(store: &DataStore, descriptors: Vec<DeletionVectorDescriptor>) 
         .boxed()
 }
 
-/// Descriptors for `sets`, in order. Small sets are inline; all others go into one new file, in one request.
+/// Descriptors for `sets`, in order, all in one new file that is written in one request. Small ones too: Trino 476 refuses
+/// vectors inside the log.
 ///
 /// # Errors
 /// `LimitExceeded` if the file would outgrow its 32-bit offsets, and the failures of the store.
 pub async fn write_file(store: &DataStore, env: &Env, sets: &[RowSet]) -> Result<Vec<DeletionVectorDescriptor>> {
+    if sets.is_empty() {
+        return Ok(Vec::new());
+    }
     let uuid = env.uuid();
     let mut file = DvFileWriter::new();
     let mut descriptors = Vec::with_capacity(sets.len());
-    let mut any_in_file = false;
     for rows in sets {
-        let inline = encode_inline(rows);
-        if usize::try_from(inline.size_in_bytes).is_ok_and(|size| size <= INLINE_BYTES_MAX) {
-            descriptors.push(inline);
-        } else {
-            let (offset, size) = file.add(rows)?;
-            any_in_file = true;
-            descriptors.push(descriptor_for_file("", uuid, offset, size, rows.len()));
-        }
+        let (offset, size) = file.add(rows)?;
+        descriptors.push(descriptor_for_file("", uuid, offset, size, rows.len()));
     }
-    if any_in_file {
-        store.put(&file_path("", uuid), Bytes::from(file.finish())).await?;
-    }
+    store.put(&file_path("", uuid), Bytes::from(file.finish())).await?;
     Ok(descriptors)
 }

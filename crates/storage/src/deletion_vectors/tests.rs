@@ -27,14 +27,12 @@ fn corrupt(error: &StorageError) -> bool {
 }
 
 #[tokio::test]
-async fn small_sets_are_inline_and_the_others_share_one_file() {
+async fn sets_of_any_size_share_one_file_and_none_is_in_the_log() {
     let (store, counting) = store();
-    let inline = write_file(&store, store.env(), &[rows(1, 3), rows(9, 1)]).await.unwrap();
-    assert!(inline.iter().all(|descriptor| descriptor.storage_type == "i"));
-    assert_eq!(counting.counts().total(), 0);
-    let sets = [rows(1000, 500), rows(1, 1), rows(77, 900)];
+    let sets = [rows(1, 3), rows(1000, 500), rows(1, 1), rows(77, 900)];
     let descriptors = write_file(&store, store.env(), &sets).await.unwrap();
     assert_eq!(counting.counts().puts, 1);
+    assert!(descriptors.iter().all(|descriptor| descriptor.storage_type == "u"));
     for (descriptor, rows) in descriptors.iter().zip(&sets) {
         assert_eq!(descriptor.cardinality as u64, rows.len());
         assert!(load(&store, descriptor).await.unwrap().iter().eq(rows.iter()));
