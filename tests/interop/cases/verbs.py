@@ -27,6 +27,7 @@ CASES = [
         INSERT INTO t VALUES (2, 'y'), (3, NULL);
         """,
         ("id = 2", "id > 100", "v IS NULL"),
+        since=4,
     ),
     Case(
         "add_column",
@@ -39,6 +40,7 @@ CASES = [
         UPDATE t SET n = 1 WHERE id = 100;
         """,
         ("n = 7", "n IS NULL AND id > 110", "n > 0", "s.a = 1"),
+        since=4,
     ),
     Case(
         "checkpoints",
@@ -59,6 +61,7 @@ CASES = [
         "CREATE TABLE t (id INT, v STRING) TBLPROPERTIES ('delta.checkpointInterval' = '2',"
         " 'delta.checkpoint.writeStatsAsStruct' = 'true', 'delta.checkpoint.writeStatsAsJson' = 'false');" + FILL + CHANGE,
         WHERE,
+        since=4,
     ),
     Case(
         "no_statistics",
@@ -68,8 +71,9 @@ CASES = [
         + "ALTER TABLE t SET TBLPROPERTIES ('delta.dataSkippingStatsColumns' = 'v');"
         + CHANGE,
         WHERE,
+        since=4,
     ),
-    Case("optimize", "OPTIMIZE over small files and deleted rows", CREATE + FILL + CHANGE + "OPTIMIZE t;", WHERE),
+    Case("optimize", "OPTIMIZE over small files and deleted rows", CREATE + FILL + CHANGE + "OPTIMIZE t;", WHERE, since=6),
     Case(
         "zorder",
         "OPTIMIZE ZORDER BY",
@@ -91,6 +95,7 @@ CASES = [
         "RESTORE to a version before changes, then new changes",
         CREATE + FILL + CHANGE + "RESTORE TABLE t TO VERSION AS OF 3; DELETE FROM t WHERE id > 110;",
         WHERE,
+        since=4,
     ),
     Case(
         "merge_all_clauses",
@@ -104,6 +109,7 @@ CASES = [
             WHEN NOT MATCHED BY SOURCE AND t.id < 5 THEN UPDATE SET v = 'lonely';
         """,
         WHERE + ("v = 'inserted'", "v = 'lonely'"),
+        since=4,
     ),
     Case(
         "keyed",
