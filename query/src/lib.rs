@@ -43,6 +43,7 @@ mod rows;
 
 mod dialect;
 mod expressions;
+mod generated;
 mod in_place;
 mod names;
 mod planning;

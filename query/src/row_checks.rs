@@ -1,16 +1,16 @@
-//! CHECK constraints as DataFusion expressions.
+//! CHECK constraints and generated columns as DataFusion expressions.
 
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SessionState;
 use datafusion::physical_expr::PhysicalExpr;
-use floe_table::{Result, RowCheck, RowCheckFactory, TableError, Violation};
+use floe_table::{Result, RowCheck, RowCheckFactory, RowValue, TableError, Violation};
 
-use crate::expressions;
+use crate::{expressions, generated};
 
 /// Evaluates CHECK constraints with DataFusion. Hand it to [`floe_table::TableBuilder::with_row_checks`]; a SQL session
 /// does.
@@ -47,6 +47,28 @@ impl RowCheckFactory for SqlRowChecks {
             return Err(refuse(format!("it is of type {data_type} and not boolean")));
         }
         Ok(Arc::new(SqlRowCheck { expr }))
+    }
+
+    fn compile_value(&self, name: &str, sql: &str, schema: &SchemaRef) -> Result<Arc<dyn RowValue>> {
+        let refuse = |what: String| TableError::Input(format!("generated column {name} ({sql}): {what}").into());
+        let field = schema.field_with_name(name).map_err(|error| refuse(error.to_string()))?;
+        // The column is not among those it is computed from.
+        let others = schema.fields().iter().filter(|other| other.name() != name).cloned().collect::<Vec<_>>();
+        let state = self.state.as_deref();
+        let expr = generated::compile(state, sql, &Schema::new(others), schema, field.data_type())
+            .map_err(|e| refuse(e.strip_backtrace()))?;
+        Ok(Arc::new(SqlRowValue { expr }))
+    }
+}
+
+struct SqlRowValue {
+    expr: Arc<dyn PhysicalExpr>,
+}
+
+impl RowValue for SqlRowValue {
+    fn compute(&self, batch: &RecordBatch) -> Result<ArrayRef> {
+        let value = self.expr.evaluate(batch).and_then(|value| value.into_array(batch.num_rows()));
+        value.map_err(|error| TableError::Input(Box::new(error)))
     }
 }
 
@@ -99,6 +121,29 @@ mod tests {
     #[test]
     fn null_is_not_true() {
         assert_eq!(first("id > 0"), Some(2));
+    }
+
+    fn computed(sql: &str) -> Result<Vec<Option<String>>> {
+        let mut fields: Vec<Field> = batch().schema().fields().iter().map(|field| field.as_ref().clone()).collect();
+        fields.push(Field::new("g", DataType::Utf8, true));
+        let mut columns = batch().columns().to_vec();
+        columns.push(arrow::array::new_null_array(&DataType::Utf8, 3));
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).expect("columns fit");
+        let value = SqlRowChecks::default().compile_value("g", sql, &batch.schema())?.compute(&batch)?;
+        Ok(value.as_string::<i32>().iter().map(|text| text.map(str::to_owned)).collect())
+    }
+
+    #[test]
+    fn values_are_computed_in_the_type_of_their_column() {
+        let text = |values: [Option<&str>; 3]| values.map(|value| value.map(str::to_owned)).to_vec();
+        assert_eq!(computed("id + 1").expect("computed"), text([Some("2"), Some("3"), None]));
+        let joined = computed("`two words` || CAST(ID AS STRING)").expect("computed");
+        assert_eq!(joined, text([Some("a1"), Some("b2"), None]));
+        for sql in
+            ["g", "concat(g, 'x')", "nosuch", "random()", "uuid()", "(SELECT 1)", "sum(id)", "current_timestamp()"]
+        {
+            assert!(computed(sql).is_err(), "{sql}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::action::{Add, Cdc, DomainMetadata, Metadata, Protocol, Remove, Txn};
+use crate::feature::Feature;
 use crate::predicate::Predicate;
 use crate::version::Version;
 
@@ -79,10 +80,22 @@ pub struct ChangeSet {
     pub metadata: Option<Metadata>,
     /// New protocol.
     pub protocol: Option<Protocol>,
+    /// The feature that the new protocol may do without; else a table keeps what it has.
+    pub dropped: Option<Dropped>,
     /// Progress of applications.
     pub txns: Vec<Txn>,
     /// Domains set or removed.
     pub domains: Vec<DomainMetadata>,
+}
+
+/// A feature that a table stops supporting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dropped {
+    /// Which one. The table must not use it any more.
+    pub feature: Feature,
+    /// Whether the log before this commit may still show it: then its checkpoints are protected from being cleaned up one by
+    /// one, and the commit says from which version on the log is free of it (`delta.requireCheckpointProtectionBeforeVersion`).
+    pub in_history: bool,
 }
 
 impl ChangeSet {

@@ -78,6 +78,9 @@ pub fn assemble(
     if let (Some(metadata), Some(time)) = (&mut change.metadata, time) {
         record_enablement(metadata, base, version, time);
     }
+    if let (Some(metadata), Some(true)) = (&mut change.metadata, change.dropped.as_ref().map(|d| d.in_history)) {
+        metadata.configuration.insert(name::REQUIRE_CHECKPOINT_PROTECTION.into(), version.to_string());
+    }
     for remove in &mut change.removes {
         remove.deletion_timestamp.get_or_insert(stamp.now.0);
     }

@@ -159,6 +159,22 @@ pub fn column_mapping_mode(metadata: &Metadata) -> Result<ColumnMappingMode> {
     Ok(TableProperties::parse(&metadata.configuration)?.column_mapping_mode)
 }
 
+/// The largest id that column mapping has given to a column; 0 where none was given.
+///
+/// Protocol section "Writer Requirements for Column Mapping".
+///
+/// # Errors
+/// [`FormatError::InvalidProperty`] for a value that is no id: another column might get one that is taken.
+pub fn column_mapping_last_id(metadata: &Metadata) -> Result<i64> {
+    let key = crate::property::name::COLUMN_MAPPING_MAX_ID;
+    let Some(text) = metadata.configuration.get(key) else { return Ok(0) };
+    text.trim().parse().ok().filter(|id| *id >= 0).ok_or_else(|| FormatError::InvalidProperty {
+        key: key.into(),
+        value: printable(text),
+        what: "expected the largest id given to a column".into(),
+    })
+}
+
 /// The protocol with these features and all that they require.
 ///
 /// A feature that is supported already changes nothing. Any other takes the table to writer version 7, and to reader
@@ -204,13 +220,71 @@ pub fn minimal_protocol(features: &[Feature]) -> Protocol {
     enable(&least, features)
 }
 
+/// The protocol without one feature; what the versions implied is listed by name, unless older versions imply just the rest.
+///
+/// Only for a table that no longer uses the feature, see [`ChangeSet::dropped`](crate::ChangeSet::dropped).
+pub fn without(protocol: &Protocol, dropped: &Feature) -> Protocol {
+    let mut writers = supported_by_writers(protocol);
+    let implied = registry::ROWS.iter().map(|row| row.feature.clone()).filter(|f| has_feature(protocol, f));
+    let implied: Vec<Feature> = implied.filter(|f| !writers.contains(f)).collect();
+    writers.extend(implied);
+    writers.retain(|feature| feature != dropped && has_feature(protocol, feature));
+    let for_readers = |feature: &&Feature| row_of(feature).is_none_or(|row| row.kind == Kind::ReaderWriter);
+    let named_for_readers = named(protocol.reader_features.as_deref());
+    let readers: Vec<&Feature> =
+        writers.iter().filter(for_readers).filter(|f| row_of(f).is_some() || named_for_readers.contains(f)).collect();
+    let names =
+        |features: &mut dyn Iterator<Item = &Feature>| features.map(|f| f.name().to_owned()).collect::<Vec<_>>();
+    if readers.is_empty() {
+        let mut sorted = writers.clone();
+        sorted.sort();
+        let legacy = (1..WRITER_VERSION_MAX).find(|version| {
+            let lower = Protocol {
+                min_reader_version: 1,
+                min_writer_version: *version,
+                reader_features: None,
+                writer_features: None,
+            };
+            let mut implied: Vec<Feature> =
+                supported_by_writers(&lower).into_iter().filter(|f| has_feature(&lower, f)).collect();
+            implied.sort();
+            implied == sorted && *version > 1
+        });
+        if let Some(min_writer_version) = legacy {
+            return Protocol {
+                min_reader_version: 1,
+                min_writer_version,
+                reader_features: None,
+                writer_features: None,
+            };
+        }
+    }
+    Protocol {
+        min_reader_version: if readers.is_empty() { 1 } else { READER_VERSION_MAX },
+        min_writer_version: WRITER_VERSION_MAX,
+        reader_features: (!readers.is_empty()).then(|| names(&mut readers.into_iter())),
+        writer_features: Some(names(&mut writers.iter())),
+    }
+}
+
+/// The features of a table that need another one.
+pub fn dependents(protocol: &Protocol, feature: &Feature) -> Vec<Feature> {
+    let needing = registry::ROWS.iter().filter(|row| row.requires.contains(feature));
+    needing.map(|row| row.feature.clone()).filter(|needing| has_feature(protocol, needing)).collect()
+}
+
 /// Whether a protocol asks for everything that another one asks for: what a table had, its next protocol must have.
 pub fn includes(protocol: &Protocol, earlier: &Protocol) -> bool {
-    let mut features = supported_by_writers(earlier);
-    features.extend(named(earlier.reader_features.as_deref()));
     protocol.min_reader_version >= earlier.min_reader_version
         && protocol.min_writer_version >= earlier.min_writer_version
-        && features.iter().all(|f| has_feature(protocol, f) || !has_feature(earlier, f))
+        && includes_but_for(protocol, earlier, None)
+}
+
+/// Whether a protocol asks for every feature that another one asks for, one feature aside.
+pub(crate) fn includes_but_for(protocol: &Protocol, earlier: &Protocol, aside: Option<&Feature>) -> bool {
+    let mut features = supported_by_writers(earlier);
+    features.extend(named(earlier.reader_features.as_deref()));
+    features.iter().all(|f| Some(f) == aside || has_feature(protocol, f) || !has_feature(earlier, f))
 }
 
 /// The features, each once, after the features that they require.

@@ -24,6 +24,8 @@ pub mod version;
 pub mod path;
 pub mod schema;
 
+pub mod expression;
+
 pub mod scalar;
 
 pub mod property;
@@ -53,7 +55,7 @@ pub use action::{
     Action, Add, Cdc, CheckpointMetadata, CommitInfo, DeletionVectorDescriptor, DomainMetadata, Format, Metadata,
     Protocol, Remove, Sidecar, Txn, parse_commit, write_commit,
 };
-pub use change::{ChangeSet, IsolationLevel, KeyRead, Operation, ReadSet};
+pub use change::{ChangeSet, Dropped, IsolationLevel, KeyRead, Operation, ReadSet};
 pub use conflict::{Redo, Rule, Verdict, Why};
 pub use deletion_vector::RowSet;
 pub use error::{FormatError, Result};

@@ -14,6 +14,7 @@
 //! # Ok::<(), floe_table_format::FormatError>(())
 //! ```
 
+mod columns;
 mod registry;
 mod value;
 
@@ -28,6 +29,7 @@ use crate::error::{FormatError, Result, printable};
 use crate::schema::ColumnMappingMode;
 use crate::version::{TimestampMs, Version};
 
+pub use columns::{drop_column, rename_column, role_of_column};
 pub use registry::{check_set, is_internal};
 
 /// Names of the properties that this crate acts on.
@@ -48,6 +50,8 @@ pub mod name {
     pub const COLUMN_MAPPING_MAX_ID: &str = "delta.columnMapping.maxColumnId";
     /// Before each CHECK constraint's name.
     pub const CONSTRAINT_PREFIX: &str = "delta.constraints.";
+    /// How long a history that is cut off with a feature has to be free of it.
+    pub const DROP_FEATURE_RETENTION: &str = "delta.dropFeatureTruncateHistory.retentionDuration";
     /// Columns with statistics, by number.
     pub const DATA_SKIPPING_NUM_INDEXED_COLS: &str = "delta.dataSkippingNumIndexedCols";
     /// Columns with statistics, by name.
@@ -111,6 +115,10 @@ pub struct TableProperties {
     pub log_retention_ms: i64,
     /// How long files that are no longer part of the table are kept, in milliseconds.
     pub deleted_file_retention_ms: i64,
+    /// How long a history that is cut off with a feature has to be free of it, in milliseconds.
+    pub drop_feature_retention_ms: i64,
+    /// The version before which checkpoints are cleaned up all at once or not at all.
+    pub checkpoint_protection_before: Option<Version>,
     /// How long transaction identifiers are kept, in milliseconds; none is for ever.
     pub set_transaction_retention_ms: Option<i64>,
     /// Whether old log files are cleaned up at all.
@@ -204,6 +212,8 @@ impl Default for TableProperties {
             checkpoint_policy: CheckpointPolicy::Classic,
             log_retention_ms: 30 * DAY_MS,
             deleted_file_retention_ms: 7 * DAY_MS,
+            drop_feature_retention_ms: DAY_MS,
+            checkpoint_protection_before: None,
             set_transaction_retention_ms: None,
             enable_expired_log_cleanup: true,
             enable_deletion_vectors: false,
@@ -277,6 +287,10 @@ impl TableProperties {
             deleted_file_retention_ms: read
                 .optional(name::DELETED_FILE_RETENTION, value::lenient_interval)
                 .unwrap_or(default.deleted_file_retention_ms),
+            drop_feature_retention_ms: read
+                .optional(name::DROP_FEATURE_RETENTION, value::lenient_interval)
+                .unwrap_or(default.drop_feature_retention_ms),
+            checkpoint_protection_before: read.optional(name::REQUIRE_CHECKPOINT_PROTECTION, value::version),
             set_transaction_retention_ms: read.optional(name::SET_TRANSACTION_RETENTION, value::lenient_interval),
             enable_expired_log_cleanup: read
                 .optional(name::ENABLE_EXPIRED_LOG_CLEANUP, value::boolean)

@@ -16,7 +16,11 @@
 //! ```
 
 mod arrow_schema;
+mod edit;
+mod evolve;
+mod identity;
 mod json;
+mod mapping;
 mod nearest;
 
 #[cfg(test)]
@@ -30,6 +34,8 @@ use serde_json::{Map, Value};
 use crate::error::{FormatError, Result, printable};
 
 pub use arrow_schema::PARQUET_FIELD_ID;
+pub use edit::Place;
+pub use identity::Identity;
 pub use nearest::nearest;
 
 /// How deep the JSON of a schema may nest: each struct counts three levels, each array and map one.
@@ -44,6 +50,11 @@ mod key {
     pub(super) const GENERATION: &str = "delta.generationExpression";
     pub(super) const INVARIANTS: &str = "delta.invariants";
     pub(super) const IDENTITY_PREFIX: &str = "delta.identity.";
+    pub(super) const IDENTITY_START: &str = "delta.identity.start";
+    pub(super) const IDENTITY_STEP: &str = "delta.identity.step";
+    pub(super) const IDENTITY_MARK: &str = "delta.identity.highWaterMark";
+    pub(super) const IDENTITY_EXPLICIT: &str = "delta.identity.allowExplicitInsert";
+    pub(super) const MAPPING_PREFIX: &str = "delta.columnMapping.";
     pub(super) const MAPPING_ID: &str = "delta.columnMapping.id";
     pub(super) const PHYSICAL_NAME: &str = "delta.columnMapping.physicalName";
     pub(super) const NESTED_IDS: &str = "delta.columnMapping.nested.ids";

@@ -68,6 +68,16 @@ impl TableState {
         self.properties.enable_change_data_feed && has_feature(&self.protocol, &Feature::ChangeDataFeed)
     }
 
+    /// The same version as it would be with another protocol and other metadata: the same files, seen in another way.
+    ///
+    /// # Errors
+    /// Those of parsing the schema and the properties.
+    pub fn seen_as(&self, protocol: Protocol, metadata: Metadata) -> Result<TableState> {
+        let schema = Arc::new(StructType::parse(&metadata.schema_string)?);
+        let properties = Arc::new(TableProperties::parse(&metadata.configuration)?);
+        Ok(TableState { protocol, metadata, schema, properties, ..self.clone() })
+    }
+
     /// Refuses a version that this build cannot read soundly.
     ///
     /// # Errors

@@ -50,6 +50,14 @@ fn missing(field: &Field, rows: usize) -> Result<ArrayRef, String> {
     Ok(new_null_array(field.data_type(), rows))
 }
 
+/// One column as `wanted`: as [`conform`] does, at any depth.
+///
+/// # Errors
+/// What does not fit.
+pub fn conform_column(array: &ArrayRef, wanted: &Field) -> Result<ArrayRef, String> {
+    conform_array(array, wanted)
+}
+
 fn conform_array(array: &ArrayRef, wanted: &Field) -> Result<ArrayRef, String> {
     if array.data_type() == wanted.data_type() {
         return Ok(array.clone());

@@ -1,19 +1,22 @@
 //! Changing what a table is: properties, columns, constraints. One commit each.
 
+mod column;
+mod constraint;
+mod feature_drop;
+mod identity;
+mod mapping;
+
 use std::collections::BTreeMap;
 
 use floe_table_format::feature;
-use floe_table_format::property::name::{DELETE_MARKER, MERGE_MODE, ORDERING_FIELDS, PRIMARY_KEY};
-use floe_table_format::{FormatError, Metadata, Operation, StructField, StructType, TableProperties, Version};
-use futures::TryStreamExt;
+use floe_table_format::{Metadata, Operation, Protocol, StructType, TableProperties, TableState, Version};
 
-use crate::check::find_repeated_keys;
-use crate::checks::Constraints;
-use crate::create::refuse_changed_column_mapping;
 use crate::error::{OnTable, Result};
-use crate::key::PrimaryKey;
 use crate::snapshot::Snapshot;
 use crate::table::Table;
+
+pub use column::{ColumnChange, NewColumn};
+pub(crate) use mapping::{map_columns, new_physical_name};
 
 /// What an alteration did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,8 +28,12 @@ pub struct AlterReport {
 impl Table {
     /// Sets table properties; features they need are enabled by name.
     ///
+    /// `delta.columnMapping.mode = name` gives every column an id, and its own name as its physical name: files stay as
+    /// they are, and columns can be renamed and dropped from then on.
+    ///
     /// # Errors
-    /// `InvalidProperty` inside [`crate::TableError::Format`] for an unknown `delta.` property, with the nearest name.
+    /// `InvalidProperty` inside [`crate::TableError::Format`] for an unknown `delta.` property, with the nearest name;
+    /// `UnsupportedFeature` for another change of the column mapping of a table.
     pub async fn set_properties(&self, properties: BTreeMap<String, String>) -> Result<AlterReport> {
         TableProperties::check_settable(&properties).on(self.uri())?;
         let operation =
@@ -58,160 +65,6 @@ impl Table {
             Ok(())
         })
         .await
-    }
-
-    /// Adds nullable columns at the end; rows written before show null there.
-    ///
-    /// # Errors
-    /// [`crate::TableError::InvalidRequest`] for a column that is there already or is NOT NULL.
-    pub async fn add_columns(&self, fields: Vec<StructField>) -> Result<AlterReport> {
-        let added = StructType { fields: fields.clone() };
-        let operation = Operation::new("ADD COLUMNS").with_parameter("columns", added.to_json());
-        self.alter(operation, |metadata| {
-            let mut schema = StructType::parse(&metadata.schema_string).on(self.uri())?;
-            let mapped = feature::column_mapping_mode(metadata).on(self.uri())?;
-            if mapped != floe_table_format::schema::ColumnMappingMode::None {
-                let features = vec!["ADD COLUMN on a table with column mapping".into()];
-                return Err(FormatError::UnsupportedFeature { operation: "add a column".into(), features })
-                    .on(self.uri());
-            }
-            for field in fields {
-                if schema.field(&field.name).is_some() {
-                    return Err(self.refuse("add a column", format!("there is a column {} already", field.name)));
-                }
-                if !field.nullable {
-                    let what =
-                        format!("column {} is NOT NULL, but the rows there are have no value for it", field.name);
-                    return Err(self.refuse("add a column", what));
-                }
-                schema.fields.push(field);
-            }
-            schema.check_names(mapped).on(self.uri())?;
-            metadata.schema_string = schema.to_json();
-            Ok(())
-        })
-        .await
-    }
-
-    /// Adds a CHECK constraint, after making sure that every row of the table satisfies it.
-    ///
-    /// # Errors
-    /// [`crate::TableError::ConstraintViolation`] with the first row that does not; [`crate::TableError::InvalidRequest`] if the name is
-    /// taken.
-    pub async fn add_constraint(&self, name: &str, sql: &str) -> Result<AlterReport> {
-        let key = constraint_key(name);
-        let operation = Operation::new("ADD CONSTRAINT").with_parameter("name", name).with_parameter("expr", sql);
-        let snapshot = self.snapshot().await?;
-        if snapshot.state().metadata.configuration.contains_key(&key) {
-            return Err(self.refuse("add a constraint", format!("there is a constraint {name} already")));
-        }
-        let constraint = [(name.to_owned(), sql.to_owned())];
-        let constraints = Constraints::compile(self.uri(), snapshot.schema(), &constraint, self.0.row_checks.as_ref())?;
-        let mut rows = snapshot.scan().stream().await?;
-        while let Some(batch) = rows.try_next().await? {
-            constraints.enforce(&batch)?;
-        }
-        // Rows another writer adds meanwhile have not been checked: the metadata change conflicts with them.
-        self.alter_at(&snapshot, operation, true, |metadata| {
-            metadata.configuration.insert(key, sql.to_owned());
-            Ok(())
-        })
-        .await
-    }
-
-    /// Drops a CHECK constraint.
-    ///
-    /// # Errors
-    /// [`crate::TableError::InvalidRequest`] if there is none of that name, unless `if_exists`.
-    pub async fn drop_constraint(&self, name: &str, if_exists: bool) -> Result<AlterReport> {
-        let key = constraint_key(name);
-        let operation = Operation::new("DROP CONSTRAINT").with_parameter("name", name);
-        self.alter(operation, |metadata| {
-            if metadata.configuration.remove(&key).is_none() && !if_exists {
-                let known = metadata.configuration.keys().filter_map(|k| k.strip_prefix("delta.constraints."));
-                let known: Vec<&str> = known.collect();
-                let hint = floe_table_format::schema::nearest(name, known.iter().copied());
-                let hint = hint.map(|n| format!("; did you mean {n}?")).unwrap_or_default();
-                return Err(self.refuse("drop a constraint", format!("there is no constraint {name}{hint}")));
-            }
-            Ok(())
-        })
-        .await
-    }
-
-    /// Declares a primary key, after making sure that every row has one and no two rows have the same. Its columns become
-    /// NOT NULL.
-    ///
-    /// # Errors
-    /// [`crate::TableError::DuplicateKey`] with the first key that several rows have, [`crate::TableError::ConstraintViolation`] for a
-    /// row without one; [`crate::TableError::InvalidRequest`] if there is a key already, or a column cannot be part of one.
-    pub async fn add_primary_key(&self, columns: Vec<String>) -> Result<AlterReport> {
-        let snapshot = self.snapshot().await?;
-        let state = snapshot.state();
-        let operation = Operation::new("ADD CONSTRAINT")
-            .with_parameter("name", "primary key")
-            .with_parameter("expr", format!("PRIMARY KEY ({})", columns.join(", ")));
-        if !state.properties.primary_key.is_empty() {
-            let names = state.properties.primary_key.join(", ");
-            return Err(self.refuse("add a primary key", format!("the table has the primary key ({names}) already")));
-        }
-        let mut keyed = state.metadata.clone();
-        self.declare_key(&mut keyed, &columns)?;
-        let key = PrimaryKey::of(self.uri(), &keyed)?;
-        let key = key.ok_or_else(|| self.refuse("add a primary key", "it names no column"))?;
-        let found = find_repeated_keys(self, state, &key, 1).await?;
-        if let Some(first) = found.repeated.into_iter().next() {
-            let key = first.key;
-            return Err(crate::TableError::DuplicateKey { table: self.uri().into(), key, in_table: true });
-        }
-        if found.rows_without_key > 0 {
-            return Err(crate::TableError::ConstraintViolation {
-                table: self.uri().into(),
-                constraint: format!("PRIMARY KEY ({})", columns.join(", ")),
-                row: format!("{} rows have a null in it", found.rows_without_key),
-            });
-        }
-        self.alter_at(&snapshot, operation, true, |metadata| self.declare_key(metadata, &columns)).await
-    }
-
-    fn declare_key(&self, metadata: &mut Metadata, columns: &[String]) -> Result<()> {
-        let mut schema = StructType::parse(&metadata.schema_string).on(self.uri())?;
-        let mut names = Vec::with_capacity(columns.len());
-        for column in columns {
-            let Some(field) = schema.fields.iter_mut().find(|field| field.name.eq_ignore_ascii_case(column)) else {
-                let known: Vec<&str> = schema.fields.iter().map(|f| f.name.as_str()).collect();
-                let hint = floe_table_format::schema::nearest(column, known.iter().copied());
-                let hint = hint.map(|n| format!("; did you mean {n}?")).unwrap_or_default();
-                return Err(self.refuse("add a primary key", format!("there is no column {column}{hint}")));
-            };
-            field.nullable = false;
-            names.push(field.name.clone());
-        }
-        metadata.schema_string = schema.to_json();
-        metadata.configuration.insert(PRIMARY_KEY.into(), serde_json::json!(names).to_string());
-        Ok(())
-    }
-
-    /// Takes the primary key away. The columns stay NOT NULL, and the index goes.
-    ///
-    /// # Errors
-    /// [`crate::TableError::InvalidRequest`] if there is none, unless `if_exists`.
-    pub async fn drop_primary_key(&self, if_exists: bool) -> Result<AlterReport> {
-        let operation = Operation::new("DROP CONSTRAINT").with_parameter("name", "primary key");
-        let report = self
-            .alter(operation, |metadata| {
-                if metadata.configuration.remove(PRIMARY_KEY).is_none() && !if_exists {
-                    return Err(self.refuse("drop the primary key", "the table has none"));
-                }
-                // They mean nothing without a key.
-                for property in [MERGE_MODE, ORDERING_FIELDS, DELETE_MARKER] {
-                    metadata.configuration.remove(property);
-                }
-                Ok(())
-            })
-            .await?;
-        self.drop_index().await?;
-        Ok(report)
     }
 
     /// Sets the description for people.
@@ -249,12 +102,7 @@ impl Table {
         if metadata == state.metadata {
             return Ok(AlterReport { version: snapshot.version() });
         }
-        refuse_changed_column_mapping(self, &state.metadata, &metadata)?;
-        crate::key::check_roles(self.uri(), &metadata)?;
-        let schema = StructType::parse(&metadata.schema_string).on(self.uri())?;
-        crate::change_feed::check_columns(self, &metadata, &schema)?;
-        let required = feature::required_for(&metadata, &schema).on(self.uri())?;
-        let protocol = feature::enable(&state.protocol, &required);
+        let (protocol, metadata) = completed(self, state, metadata)?;
         if protocol != state.protocol {
             transaction.set_protocol(protocol);
         }
@@ -264,6 +112,17 @@ impl Table {
     }
 }
 
-fn constraint_key(name: &str) -> String {
-    format!("delta.constraints.{}", name.to_lowercase())
+/// Changed metadata with what it needs to be the table's, and the protocol to go with it.
+///
+/// # Errors
+/// What the table cannot be: see [`Table::set_properties`] and [`Table::add_columns_at`].
+pub(crate) fn completed(table: &Table, state: &TableState, mut metadata: Metadata) -> Result<(Protocol, Metadata)> {
+    let uri = table.uri();
+    map_columns(table, &state.metadata, &mut metadata)?;
+    crate::key::check_roles(uri, &metadata)?;
+    let schema = StructType::parse(&metadata.schema_string).on(uri)?;
+    schema.check_names(feature::column_mapping_mode(&metadata).on(uri)?).on(uri)?;
+    crate::change_feed::check_columns(table, &metadata, &schema)?;
+    let required = feature::required_for(&metadata, &schema).on(uri)?;
+    Ok((feature::enable(&state.protocol, &required), metadata))
 }

@@ -70,10 +70,15 @@ pub(crate) async fn write_checkpoint(table: &Table, state: &Arc<TableState>) -> 
 }
 
 async fn clean_up(table: &Table, state: &Arc<TableState>) -> Result<Vec<String>> {
+    clean_up_beyond(table, state, state.properties.log_retention_ms).await
+}
+
+/// Deletes log files that no version needs which is younger than so many milliseconds.
+pub(crate) async fn clean_up_beyond(table: &Table, state: &TableState, retention_ms: i64) -> Result<Vec<String>> {
     state.properties.check().on(table.uri())?;
     let listing = table.log_store().list(Version::ZERO).await.on(table.uri())?;
-    let horizon = table.env().now().minus_ms(state.properties.log_retention_ms);
-    let doomed = plan_log_cleanup(&listing, horizon);
+    let horizon = table.env().now().minus_ms(retention_ms);
+    let doomed = plan_log_cleanup(&listing, horizon, state.properties.checkpoint_protection_before);
     let mut deleted = Vec::with_capacity(doomed.len());
     for name in doomed {
         // One after the other and oldest first: stopped anywhere, what remains is a whole log from some checkpoint on.

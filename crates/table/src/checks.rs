@@ -1,12 +1,12 @@
 //! Constraints on rows: NOT NULL here, CHECK expressions through a component.
 //!
 //! A CHECK constraint is SQL text in the table's properties. This crate knows no SQL, so whoever opens the table brings
-//! a [`RowCheckFactory`]; without one, a table with CHECK constraints is not writable.
+//! a [`RowCheckFactory`]; without one, no rows are written to a table with CHECK constraints or generated columns.
 
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use floe_table_format::{DataType, FormatError, StructType};
@@ -29,13 +29,28 @@ pub trait RowCheck: Send + Sync {
     fn first_violation(&self, batch: &RecordBatch) -> Result<Option<Violation>>;
 }
 
-/// Compiles constraints from SQL text.
+/// One compiled expression.
+pub trait RowValue: Send + Sync {
+    /// Its value in each row of the batch.
+    ///
+    /// # Errors
+    /// [`TableError`] if the expression cannot be evaluated on these rows.
+    fn compute(&self, batch: &RecordBatch) -> Result<ArrayRef>;
+}
+
+/// Compiles constraints and expressions from SQL text.
 pub trait RowCheckFactory: Send + Sync + fmt::Debug {
     /// A check of `sql` over rows of `schema` (the table's logical columns).
     ///
     /// # Errors
     /// [`TableError`] if the text is not a boolean expression over these columns.
     fn compile(&self, name: &str, sql: &str, schema: &SchemaRef) -> Result<Arc<dyn RowCheck>>;
+
+    /// The value of the generated column `name`, whose expression is `sql`, in the column's type.
+    ///
+    /// # Errors
+    /// [`TableError`] if the text is no expression over the other columns, or not of the column's type.
+    fn compile_value(&self, name: &str, sql: &str, schema: &SchemaRef) -> Result<Arc<dyn RowValue>>;
 }
 
 /// Everything a row must satisfy before it is written.

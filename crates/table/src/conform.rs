@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, ListArray, MapArray, RecordBatch, RecordBatchOptions, StructArray, new_null_array,
+};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Fields, SchemaRef};
 use floe_table_format::schema::nearest;
 
 use crate::error::{Result, TableError};
 
 /// The batch with the table's columns, in the table's order and types.
 ///
-/// Columns are matched by name, exactly and then without regard to case. A column the batch lacks becomes null. A value is
+/// Columns are matched by name, exactly and then without regard to case, and so are the fields of structs. What the batch
+/// lacks becomes null. A value is
 /// cast only where the cast keeps it: widening of numbers, other encodings of strings, other units of timestamps that
 /// lose nothing; a value that does not fit is an error and not null.
 pub(crate) fn conform(table: &str, batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
@@ -62,11 +65,79 @@ fn conform_column(table: &str, name: &str, column: &ArrayRef, target: &DataType)
         table: table.into(),
         what: format!("column {name}: {} does not fit {target}{why}", column.data_type()),
     };
+    if let Some(conformed) = conform_nested(table, name, column, target)? {
+        return Ok(conformed);
+    }
     if !keeps_values(column.data_type(), target) {
         return Err(mismatch("; cast it".into()));
     }
     let options = CastOptions { safe: false, ..CastOptions::default() };
     cast_with_options(column, target, &options).map_err(|e| mismatch(format!(": {e}")))
+}
+
+/// A nested column with the fields of its structs found by name; none for one without structs, or whose fields have other
+/// names altogether, such as those of a row that was written as values.
+fn conform_nested(table: &str, name: &str, column: &ArrayRef, target: &DataType) -> Result<Option<ArrayRef>> {
+    let element = |inner: &str| format!("{name}.{inner}");
+    let broken = |error: arrow::error::ArrowError| TableError::SchemaMismatch {
+        table: table.into(),
+        what: format!("column {name}: {error}"),
+    };
+    Ok(match (column.data_type(), target) {
+        (DataType::Struct(found), DataType::Struct(wanted)) if has_common_names(found, wanted) => {
+            let source = column.as_struct();
+            let position = |name: &str| {
+                let exact = found.iter().position(|f| f.name() == name);
+                exact.or_else(|| found.iter().position(|f| f.name().eq_ignore_ascii_case(name)))
+            };
+            let extra = found.iter().find(|f| !wanted.iter().any(|w| w.name().eq_ignore_ascii_case(f.name())));
+            if let Some(extra) = extra {
+                let what = format!("the input has a column {} that the table lacks", element(extra.name()));
+                return Err(TableError::SchemaMismatch { table: table.into(), what });
+            }
+            let children = wanted.iter().map(|field| match position(field.name()) {
+                Some(at) => conform_column(table, &element(field.name()), source.column(at), field.data_type()),
+                None => Ok(new_null_array(field.data_type(), source.len())),
+            });
+            let children = children.collect::<Result<Vec<_>>>()?;
+            let nulls = source.nulls().cloned();
+            Some(Arc::new(
+                StructArray::try_new_with_length(wanted.clone(), children, nulls, source.len()).map_err(broken)?,
+            ))
+        }
+        (DataType::List(found), DataType::List(wanted)) if holds_struct(found.data_type()) => {
+            let source = column.as_list::<i32>();
+            let values = conform_column(table, &element("element"), source.values(), wanted.data_type())?;
+            let (offsets, nulls) = (source.offsets().clone(), source.nulls().cloned());
+            Some(Arc::new(ListArray::try_new(wanted.clone(), offsets, values, nulls).map_err(broken)?))
+        }
+        (DataType::Map(..), DataType::Map(wanted, sorted)) if holds_struct(column.data_type()) => {
+            let (source, DataType::Struct(fields)) = (column.as_map(), wanted.data_type()) else { return Ok(None) };
+            let [key, value] = &fields[..] else { return Ok(None) };
+            let keys = conform_column(table, &element("key"), source.keys(), key.data_type())?;
+            let values = conform_column(table, &element("value"), source.values(), value.data_type())?;
+            let entries = StructArray::try_new(fields.clone(), vec![keys, values], None).map_err(broken)?;
+            let (offsets, nulls) = (source.offsets().clone(), source.nulls().cloned());
+            Some(Arc::new(MapArray::try_new(wanted.clone(), offsets, entries, nulls, *sorted).map_err(broken)?))
+        }
+        _ => None,
+    })
+}
+
+fn has_common_names(one: &Fields, other: &Fields) -> bool {
+    one.iter().any(|field| other.iter().any(|other| other.name().eq_ignore_ascii_case(field.name())))
+}
+
+fn holds_struct(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Struct(_) => true,
+        DataType::List(inner) => holds_struct(inner.data_type()),
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(fields) => fields.iter().any(|field| holds_struct(field.data_type())),
+            _ => false,
+        },
+        _ => false,
+    }
 }
 
 /// Whether a checked cast between these types either keeps the value or fails.

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use arrow::datatypes::Schema;
 use floe_table_format::property::name;
-use floe_table_format::{
-    ChangeSet, Format, FormatError, Metadata, Operation, ReadSet, StructType, TableProperties, feature,
-};
+use floe_table_format::schema::ColumnMappingMode;
+use floe_table_format::{ChangeSet, Format, Metadata, Operation, ReadSet, StructType, TableProperties, feature};
 
+use crate::alter::new_physical_name;
 use crate::commit::CommitOutcome;
 use crate::error::{OnTable, Result, TableError};
 use crate::rows::BatchStream;
@@ -145,7 +145,7 @@ async fn make(table: &Table, mut create: CreateTable, rows: Option<BatchStream>)
         (Some(_), false) => "REPLACE TABLE",
         (Some(_), true) => "REPLACE TABLE AS SELECT",
     };
-    let metadata = metadata(table, &create)?;
+    let metadata = metadata(table, &create, existing.as_ref().map(|existing| &existing.state().metadata))?;
     let operation = Operation::new(verb)
         .with_parameter("partitionBy", serde_json::json!(create.partition_columns).to_string())
         .with_parameter("description", create.description.clone())
@@ -209,26 +209,8 @@ fn declare_key(table: &Table, create: &mut CreateTable) -> Result<()> {
     Ok(())
 }
 
-/// The property that says how columns are found in files.
-const COLUMN_MAPPING: &str = "delta.columnMapping.mode";
-
-/// Tables that have column mapping are read and written; giving it to a table is another matter, since every column needs
-/// an id and a physical name then.
-fn refuse_new_column_mapping(table: &Table, before: Option<&String>, after: Option<&String>) -> Result<()> {
-    let mode = |value: Option<&String>| value.map_or("none".to_owned(), |mode| mode.to_lowercase());
-    if mode(before) == mode(after) {
-        return Ok(());
-    }
-    let features = vec![format!("a change of {COLUMN_MAPPING} to {}", mode(after))];
-    Err(FormatError::UnsupportedFeature { operation: "change the table".into(), features }).on(table.uri())
-}
-
-/// As [`refuse_new_column_mapping`], between two states of a table's metadata.
-pub(crate) fn refuse_changed_column_mapping(table: &Table, before: &Metadata, after: &Metadata) -> Result<()> {
-    refuse_new_column_mapping(table, before.configuration.get(COLUMN_MAPPING), after.configuration.get(COLUMN_MAPPING))
-}
-
-fn metadata(table: &Table, create: &CreateTable) -> Result<Metadata> {
+/// The metadata of the table to be made; `before` is that of the one in its place.
+fn metadata(table: &Table, create: &CreateTable, before: Option<&Metadata>) -> Result<Metadata> {
     let env = table.env();
     if create.schema.fields.is_empty() {
         return Err(table.refuse("create the table", "it has no columns"));
@@ -244,29 +226,33 @@ fn metadata(table: &Table, create: &CreateTable) -> Result<Metadata> {
     if create.partition_columns.len() == create.schema.fields.len() {
         return Err(table.refuse("create the table", "every column is a partition column; leave one for the files"));
     }
-    let mode = floe_table_format::schema::ColumnMappingMode::None;
-    create.schema.check_names(mode).on(table.uri())?;
     let declared = |key: &str| key == name::PRIMARY_KEY && !create.primary_key.is_empty();
     let settable = create.properties.iter().filter(|(key, _)| !declared(key));
     TableProperties::check_settable(&settable.map(|(k, v)| (k.clone(), v.clone())).collect()).on(table.uri())?;
-    // A schema that carries ids and physical names already, such as another table's, is as good as mapped.
-    if create.schema.any_field(|field| field.mapping_id().is_none()) {
-        refuse_new_column_mapping(table, None, create.properties.get(COLUMN_MAPPING))?;
-    }
+    let mode = TableProperties::parse(&create.properties).on(table.uri())?.column_mapping_mode;
+    create.schema.check_names(mode).on(table.uri())?;
     let mut configuration = create.properties.clone();
     // Small changes are deletion vectors unless the creator says otherwise.
     configuration.entry("delta.enableDeletionVectors".into()).or_insert_with(|| "true".into());
+    let mut schema = create.schema.clone();
+    if mode != ColumnMappingMode::None {
+        // Ids go on where those of an earlier table in this place ended: its files may still be read by time travel.
+        let last_id = before.map_or(Ok(0), feature::column_mapping_last_id).on(table.uri())?;
+        let last_id = schema.assign_mapping(last_id, &mut |_| new_physical_name(env)).on(table.uri())?;
+        configuration.insert(name::COLUMN_MAPPING_MAX_ID.into(), last_id.to_string());
+    }
     let metadata = Metadata {
         id: env.uuid().to_string(),
         name: create.name.clone(),
         description: create.description.clone(),
         format: Format::default(),
-        schema_string: create.schema.to_json(),
+        schema_string: schema.to_json(),
         partition_columns: create.partition_columns.clone(),
         configuration,
         created_time: Some(env.now().0),
     };
     crate::key::check_roles(table.uri(), &metadata)?;
     crate::change_feed::check_columns(table, &metadata, &create.schema)?;
+    crate::generated::check_columns(table, &create.schema, &create.partition_columns)?;
     Ok(metadata)
 }

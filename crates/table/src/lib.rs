@@ -31,6 +31,7 @@ mod rows;
 mod checks;
 mod conform;
 mod filter;
+mod generated;
 mod vectors;
 
 mod key;
@@ -67,16 +68,17 @@ mod restore;
 mod upsert;
 mod vacuum;
 
-pub use alter::AlterReport;
-pub use append::{AppendOptions, SaveMode};
+pub use alter::{AlterReport, ColumnChange, NewColumn};
+pub use append::{AppendOptions, SaveMode, SchemaMode};
 pub use check::{
     CheckOptions, CheckReport, DroppedFile, Finding, Quirk, Repair, RepairOptions, RepairReport, RepeatedKey, Rule,
     Severity,
 };
-pub use checks::{RowCheck, RowCheckFactory, Violation};
+pub use checks::{RowCheck, RowCheckFactory, RowValue, Violation};
 pub use commit::{CommitOutcome, CommitReport};
 pub use create::{CreateTable, IfExists};
 pub use error::{ErrorKind, Result, TableError};
+pub use generated::IdentityValues;
 pub use guard::OnDuplicate;
 pub use history::HistoryEntry;
 pub use locate::{KeyedRows, LookupReport};
@@ -112,6 +114,12 @@ mod tests {
             sent(table.clean_up_log());
             sent(table.add_constraint("", ""));
             sent(table.add_columns(Vec::new()));
+            sent(table.rename_column(&[], ""));
+            sent(table.sync_identity(""));
+            sent(table.drop_feature("", false));
+            sent(table.replace_columns(Vec::new()));
+            sent(table.drop_columns(Vec::new(), false));
+            sent(table.change_column(&[], ColumnChange::DropNotNull));
             sent(table.add_primary_key(Vec::new()));
             sent(table.upsert(Vec::new()));
             sent(table.delete_keys(Vec::new()));

@@ -102,7 +102,7 @@ impl Table {
     }
 
     /// Rewrites groups of files and commits what no other writer has touched meanwhile.
-    async fn rewrite(
+    pub(crate) async fn rewrite(
         &self,
         snapshot: &Arc<Snapshot>,
         groups: Vec<CompactionGroup>,
@@ -122,9 +122,8 @@ impl Table {
             let operation = Operation::new("OPTIMIZE");
             let mut transaction = self.begin_at(snapshot, operation)?;
             let rows = self.group_rows(state, &group, &options.zorder_by).await?;
-            let staged = transaction.stage_kept_rows(rows).await?;
+            let (staged, keys) = transaction.stage_kept_rows(rows).await?;
             let paths = group.files.iter().map(|id| state.files.get(id).path().to_owned()).collect();
-            let keys = transaction.write_target()?.keys().cloned();
             rewritten.push(Rewritten { group, paths, bytes: staged.bytes, adds: staged.adds, keys });
         }
         while !rewritten.is_empty() {

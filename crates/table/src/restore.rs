@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use floe_storage::StorageError;
 use floe_table_format::deletion_vector::{relative_path, unique_id};
 use floe_table_format::path::DataPath;
-use floe_table_format::{Add, IsolationLevel, Operation, Version, VersionSpec, feature};
+use floe_table_format::{Add, IsolationLevel, Operation, StructField, Version, VersionSpec, feature};
 use futures::{FutureExt, StreamExt, TryStreamExt};
 
 use crate::error::{OnTable, Result};
@@ -65,13 +65,22 @@ impl Table {
         }
         transaction.change_mut().adds.extend(adds);
 
-        if then_state.metadata != now_state.metadata {
+        let mut metadata = then_state.metadata.clone();
+        if then_state.schema.any_field(StructField::is_identity) {
+            // What was given out since then stays given out.
+            let mut schema = then_state.schema.as_ref().clone();
+            schema.keep_high_water_marks(&now_state.schema).on(self.uri())?;
+            if schema != *then_state.schema {
+                metadata.schema_string = schema.to_json();
+            }
+        }
+        if metadata != now_state.metadata {
             let required = feature::required_for(&then_state.metadata, &then_state.schema).on(self.uri())?;
             let protocol = feature::enable(&now_state.protocol, &required);
             if protocol != now_state.protocol {
                 transaction.set_protocol(protocol);
             }
-            transaction.set_metadata(then_state.metadata.clone());
+            transaction.set_metadata(metadata);
         }
         let operation = transaction.operation_mut();
         operation.metrics.insert("numRestoredFiles".into(), restored);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use floe_table_format::{StructType, TableState, Version};
+use floe_table_format::{Metadata, StructType, TableState, Version};
 
 use crate::error::{OnTable, Result};
 use crate::load;
@@ -19,6 +19,8 @@ const LISTING_AGE_MS_MAX: i64 = 60 * 1000;
 pub struct Snapshot {
     table: Table,
     state: Arc<TableState>,
+    /// The version as it is in the log, where [`Snapshot::state`] shows more columns than that has.
+    committed: Option<Arc<TableState>>,
 }
 
 impl std::fmt::Debug for Snapshot {
@@ -29,7 +31,30 @@ impl std::fmt::Debug for Snapshot {
 
 impl Snapshot {
     pub(crate) fn new(table: Table, state: Arc<TableState>) -> Self {
-        Snapshot { table, state }
+        Snapshot { table, state, committed: None }
+    }
+
+    /// This version as it would be with the columns that these rows have and the table lacks, at any depth. A change that is
+    /// begun on it commits the columns with its rows; until then nobody else sees them.
+    ///
+    /// # Errors
+    /// [`crate::TableError::Format`] for columns that the table cannot have.
+    pub fn grown_by(self: &Arc<Self>, rows: &StructType) -> Result<Arc<Snapshot>> {
+        let uri = self.table.uri();
+        let grown = self.state.schema.grown_by(rows).on(uri)?;
+        if grown == *self.state.schema {
+            return Ok(self.clone());
+        }
+        let metadata = Metadata { schema_string: grown.to_json(), ..self.state.metadata.clone() };
+        let committed = self.committed.as_ref().unwrap_or(&self.state);
+        let (protocol, metadata) = crate::alter::completed(&self.table, committed, metadata)?;
+        let state = Arc::new(self.state.seen_as(protocol, metadata).on(uri)?);
+        Ok(Arc::new(Snapshot { table: self.table.clone(), state, committed: Some(committed.clone()) }))
+    }
+
+    /// The version as it is in the log.
+    pub(crate) fn committed(&self) -> &Arc<TableState> {
+        self.committed.as_ref().unwrap_or(&self.state)
     }
 
     /// The version.

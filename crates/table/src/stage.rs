@@ -16,13 +16,14 @@ use floe_storage::{DataFileWriter, WriterSettings};
 use floe_table_format::feature::column_mapping_mode;
 use floe_table_format::schema::ColumnMappingMode;
 use floe_table_format::stats::StatsCollector;
-use floe_table_format::{Add, DataType, Metadata, PrimitiveType, Scalar, StructType, TableProperties, path};
+use floe_table_format::{Add, DataType, Metadata, PrimitiveType, Protocol, Scalar, StructType, TableProperties, path};
 use futures::StreamExt;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::checks::Constraints;
 use crate::conform::conform;
 use crate::error::{OnTable, Result, TableError};
+use crate::generated::{Generator, IdentityValues};
 use crate::key::{KeyBounds, KeyRanges, PrimaryKey};
 use crate::record_index::{NewKeys, Run, StagedFile, write_run};
 use crate::rows::BatchStream;
@@ -88,6 +89,7 @@ pub(crate) struct WriteTarget {
     properties: TableProperties,
     mode: ColumnMappingMode,
     constraints: Constraints,
+    pub(crate) generator: Generator,
     /// Where the keys of rows go; none for a table without a primary key.
     keys: Option<Arc<KeySink>>,
 }
@@ -181,8 +183,22 @@ struct PartitionColumn {
 }
 
 impl WriteTarget {
-    /// The data files that this metadata describes.
-    pub(crate) fn new(table: &Table, metadata: &Metadata) -> Result<Self> {
+    /// The data files that this metadata describes, for rows that are checked and get what they lack.
+    pub(crate) fn new(
+        table: &Table,
+        protocol: &Protocol,
+        metadata: &Metadata,
+        identity_values: IdentityValues,
+    ) -> Result<Self> {
+        let mut target = WriteTarget::of_kind(table, metadata, FileKind::Data)?;
+        let (uri, checks) = (table.uri(), table.0.row_checks.as_ref());
+        target.constraints = Constraints::compile(uri, &target.schema, &target.properties.constraints, checks)?;
+        target.generator = Generator::compile(uri, protocol, &target.schema, checks, identity_values)?;
+        Ok(target)
+    }
+
+    /// The data files that this metadata describes, for rows that are in the table as they are.
+    pub(crate) fn of_kept(table: &Table, metadata: &Metadata) -> Result<Self> {
         WriteTarget::of_kind(table, metadata, FileKind::Data)
     }
 
@@ -216,20 +232,15 @@ impl WriteTarget {
         // so that a constraint can be dropped without rewriting them.
         let mut file_fields: Vec<Field> =
             file_columns.iter().map(|i| physical.field(*i).clone().with_nullable(true)).collect();
-        let (arrow, constraints, keys) = match kind {
-            FileKind::Data => {
-                let checks = table.0.row_checks.as_ref();
-                let constraints = Constraints::compile(uri, &schema, &properties.constraints, checks)?;
-                let keys = PrimaryKey::of(uri, metadata)?.map(|key| Arc::new(KeySink::new(key)));
-                (arrow, constraints, keys)
-            }
+        let (arrow, keys) = match kind {
+            FileKind::Data => (arrow, PrimaryKey::of(uri, metadata)?.map(|key| Arc::new(KeySink::new(key)))),
             FileKind::Changes => {
                 let change_type = Field::new(CHANGE_TYPE_COLUMN, ArrowType::Utf8, true);
                 file_columns.push(schema.fields.len());
                 file_fields.push(change_type.clone());
                 let mut fields: Vec<Field> = arrow.fields().iter().map(|field| field.as_ref().clone()).collect();
                 fields.push(change_type);
-                (Arc::new(Schema::new(fields)), Constraints::none(uri), None)
+                (Arc::new(Schema::new(fields)), None)
             }
         };
         Ok(WriteTarget {
@@ -241,7 +252,8 @@ impl WriteTarget {
             partition_columns,
             properties,
             mode,
-            constraints,
+            constraints: Constraints::none(uri),
+            generator: Generator::none(uri),
             keys,
         })
     }
@@ -394,7 +406,12 @@ impl Worker {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        let batch = conform(self.table.uri(), batch, &self.target.arrow)?;
+        let given = batch.schema();
+        let mut batch = conform(self.table.uri(), batch, &self.target.arrow)?;
+        if !self.target.generator.is_idle() {
+            let given = |name: &str| given.fields().iter().any(|field| field.name().eq_ignore_ascii_case(name));
+            batch = self.target.generator.fill(batch, given)?;
+        }
         self.target.constraints.enforce(&batch)?;
         if self.target.partition_columns.is_empty() {
             return self.write_partition(Vec::new(), batch).await;

@@ -9,21 +9,22 @@ use floe_storage::deletion_vectors;
 use floe_table_format::conflict::{Redo, Rule, Why, Winner};
 use floe_table_format::path::DataPath;
 use floe_table_format::{
-    Action, Add, Cdc, ChangeSet, DomainMetadata, FileView, IsolationLevel, KeyRead, Metadata, Operation, Predicate,
-    Protocol, ReadSet, Remove, RowSet, TableState, Txn, Version, feature, stats,
+    Action, Add, Cdc, ChangeSet, DomainMetadata, Dropped, FileView, IsolationLevel, KeyRead, Metadata, Operation,
+    Predicate, Protocol, ReadSet, Remove, RowSet, TableState, Txn, Version, feature, stats,
 };
 use futures::TryStreamExt;
 
 use crate::change_feed::{Pairs, RowChanges, Taken};
 use crate::conform::conform;
 use crate::error::{OnTable, Result, TableError};
+use crate::generated::IdentityValues;
 use crate::guard::{KeyGuard, OnDuplicate, Settled, Unsettled};
 use crate::key::{KeyBounds, PrimaryKey};
 use crate::locate::{KeyedRows, LookupReport, Wanted, hashes_of_rows, locate};
 use crate::rows::BatchStream;
 use crate::scan::{RowFilter, file_rows, raw_file_rows, staged_file_rows};
 use crate::snapshot::Snapshot;
-use crate::stage::{StagedRows, WriteTarget, discard, stage};
+use crate::stage::{KeySink, StagedRows, WriteTarget, discard, stage};
 use crate::table::Table;
 
 /// A change of a table in the making, on the snapshot it was begun at.
@@ -47,6 +48,8 @@ pub struct Transaction {
     staged: Vec<String>,
     /// Whether each row staged replaces a row taken out.
     only_updates: bool,
+    /// What becomes of identity columns.
+    identity_values: IdentityValues,
     /// Change files written for the version tried last.
     change_files: Vec<Cdc>,
 }
@@ -80,10 +83,15 @@ impl Table {
     /// # Errors
     /// `UnsupportedFeature` if the table is not writable by this build.
     pub fn begin_at(&self, snapshot: &Snapshot, operation: Operation) -> Result<Transaction> {
-        let state = snapshot.state().clone();
+        let state = snapshot.committed().clone();
         feature::check_writable(&state.protocol, &state.metadata, &state.schema).on(self.uri())?;
         let read = ReadSet { version: Some(state.version), isolation: isolation_of(&state), ..ReadSet::default() };
-        Ok(Transaction::new(self.clone(), Some(state), ChangeSet::new(operation), read))
+        let mut change = ChangeSet::new(operation);
+        // Columns that the snapshot shows and the log does not have yet are part of the change.
+        let shown = snapshot.state();
+        change.metadata = (shown.metadata != state.metadata).then(|| shown.metadata.clone());
+        change.protocol = (shown.protocol != state.protocol).then(|| shown.protocol.clone());
+        Ok(Transaction::new(self.clone(), Some(state), change, read))
     }
 }
 
@@ -106,6 +114,7 @@ impl Transaction {
             depends_on_rows: false,
             staged: Vec::new(),
             only_updates: false,
+            identity_values: IdentityValues::default(),
             change_files: Vec::new(),
         }
     }
@@ -193,6 +202,11 @@ impl Transaction {
         self.target = None;
     }
 
+    /// Says that the new protocol does without a feature.
+    pub(crate) fn set_dropped(&mut self, dropped: Dropped) {
+        self.change.dropped = Some(dropped);
+    }
+
     pub(crate) fn set_protocol(&mut self, protocol: Protocol) {
         self.change.protocol = Some(protocol);
     }
@@ -205,21 +219,21 @@ impl Transaction {
     /// [`crate::TableError::ConstraintViolation`] or [`crate::TableError::SchemaMismatch`] for rows that do not fit; an error of the stream;
     /// storage. Files written so far are deleted then.
     pub async fn stage_rows(&mut self, rows: BatchStream) -> Result<u64> {
-        let staged = self.stage(rows, true).await?;
+        let target = self.write_target()?;
+        self.guard()?;
+        let staged = self.stage(target, rows, true).await?;
         self.rows_staged += staged.rows;
         Ok(staged.rows)
     }
 
-    /// Writes rows that the table has already, in another layout.
-    pub(crate) async fn stage_kept_rows(&mut self, rows: BatchStream) -> Result<StagedRows> {
-        self.stage(rows, false).await
+    /// Writes rows that the table has already, in another layout; gives with them where their keys went.
+    pub(crate) async fn stage_kept_rows(&mut self, rows: BatchStream) -> Result<(StagedRows, Option<Arc<KeySink>>)> {
+        let target = Arc::new(WriteTarget::of_kept(&self.table, self.metadata()?)?);
+        let keys = target.keys().cloned();
+        Ok((self.stage(target, rows, false).await?, keys))
     }
 
-    async fn stage(&mut self, rows: BatchStream, data_change: bool) -> Result<StagedRows> {
-        let target = self.write_target()?;
-        if data_change {
-            self.guard()?;
-        }
+    async fn stage(&mut self, target: Arc<WriteTarget>, rows: BatchStream, data_change: bool) -> Result<StagedRows> {
         let staged = stage(&self.table, target, rows, data_change).await?;
         self.staged.extend(staged.adds.iter().map(|add| add.path.clone()));
         self.change.adds.extend(staged.adds.iter().cloned());
@@ -241,11 +255,24 @@ impl Transaction {
         if let Some(target) = &self.target {
             return Ok(target.clone());
         }
-        let metadata = self.change.metadata.as_ref().or(self.base.as_ref().map(|b| &b.metadata));
-        let metadata = metadata.ok_or_else(|| self.table.refuse("write", "the table has no metadata yet"))?;
-        let target = Arc::new(WriteTarget::new(&self.table, metadata)?);
+        let protocol = self.change.protocol.as_ref().or(self.base.as_ref().map(|b| &b.protocol));
+        let protocol = protocol.ok_or_else(|| self.table.refuse("write", "the table has no protocol yet"))?;
+        let target = WriteTarget::new(&self.table, protocol, self.metadata()?, self.identity_values)?;
+        let target = Arc::new(target);
         self.target = Some(target.clone());
         Ok(target)
+    }
+
+    /// The metadata that rows are written for.
+    fn metadata(&self) -> Result<&Metadata> {
+        let metadata = self.change.metadata.as_ref().or(self.base.as_ref().map(|b| &b.metadata));
+        metadata.ok_or_else(|| self.table.refuse("write", "the table has no metadata yet"))
+    }
+
+    /// Says what becomes of identity columns in the rows that are staged from here on; by default they are new rows.
+    pub fn identity_values(&mut self, values: IdentityValues) {
+        self.identity_values = values;
+        self.target = None;
     }
 
     /// What keeps the keys of this change apart from those of the table; none for a table without a primary key.
@@ -386,7 +413,9 @@ impl Transaction {
         let mut vectors: Vec<(Add, RowSet)> = Vec::new();
         let mut taken: Vec<(String, Taken)> = Vec::new();
         change.whole_files = true;
-        if let Some(base) = base {
+        // Rows are read and written as the table will be, while its files are those that it has.
+        let shaped = base.map(|base| self.shaped(base)).transpose()?;
+        if let (Some(base), Some(shaped)) = (base, &shaped) {
             let with_vectors = deletion_vectors_allowed(base, change.metadata.as_ref());
             let mut deleted: BTreeMap<String, RowSet> = self.deleted.clone();
             for (path, rows) in settled.replaced {
@@ -428,9 +457,9 @@ impl Transaction {
                     });
                     vectors.push((add, all));
                 } else {
-                    let kept = self.read_file_rows(&view, Some(&all)).await?;
+                    let kept = file_rows(&self.table, shaped, &view, RowFilter::Without(&all)).await?;
                     // Rows that stay are not new: their keys are not guarded.
-                    let target = Arc::new(WriteTarget::new(&self.table, &base.metadata)?);
+                    let target = Arc::new(WriteTarget::of_kept(&self.table, &shaped.metadata)?);
                     change.adds.extend(stage(&self.table, target, kept, true).await?.adds);
                 }
             }
@@ -448,21 +477,20 @@ impl Transaction {
                     add.stats = add.stats.map(|json| stats::widen(&json, total));
                     vectors.push((add, rows.clone()));
                 } else {
-                    let kept = staged_file_rows(&self.table, base, &add, RowFilter::Without(rows)).await?;
-                    let target = Arc::new(WriteTarget::new(&self.table, &base.metadata)?);
+                    let kept = staged_file_rows(&self.table, shaped, &add, RowFilter::Without(rows)).await?;
+                    let target = Arc::new(WriteTarget::of_kept(&self.table, &shaped.metadata)?);
                     change.adds.extend(stage(&self.table, target, kept, true).await?.adds);
                 }
             }
         }
         self.discard_change_files().await;
-        if let Some(base) = base
+        if let Some(shaped) = &shaped
             && !change.whole_files
-            && change.metadata.is_none()
-            && base.has_change_feed()
+            && shaped.has_change_feed()
         {
             let whole = self.change.removes.iter().map(|remove| (remove.path.clone(), Taken::AllLive));
             taken.extend(whole);
-            change.cdc = self.write_change_files(base, &taken, &settled.left_out).await?;
+            change.cdc = self.write_change_files(shaped, &taken, &settled.left_out).await?;
         }
         if !vectors.is_empty() {
             let sets: Vec<RowSet> = vectors.iter().map(|(_, rows)| rows.clone()).collect();
@@ -473,9 +501,23 @@ impl Transaction {
                 change.adds.push(add);
             }
         }
+        // Last, because what comes before asks whether the table itself is to change.
+        if let Some(target) = &self.target {
+            let metadata = change.metadata.as_ref().or(base.map(|base| &base.metadata));
+            if let Some(noted) = metadata.map(|metadata| target.generator.noted(metadata)).transpose()?.flatten() {
+                change.metadata = Some(noted);
+            }
+        }
         self.register_keys(base);
         let prepared = Prepared { rows_added, rows_removed, rows_deleted_by_key: settled.deleted, change };
         Ok(Preparation::Ready(Box::new(prepared.with_metrics())))
+    }
+
+    /// A version of the table with the columns and properties that this change gives it.
+    fn shaped(&self, base: &Arc<TableState>) -> Result<Arc<TableState>> {
+        let Some(metadata) = &self.change.metadata else { return Ok(base.clone()) };
+        let protocol = self.change.protocol.as_ref().unwrap_or(&base.protocol).clone();
+        Ok(Arc::new(base.seen_as(protocol, metadata.clone()).on(self.table.uri())?))
     }
 
     /// Writes which rows change how; nothing where that is not known, which the commit refuses.
@@ -738,13 +780,6 @@ impl Transaction {
                 batches.try_fold(0, |rows, batch| std::future::ready(Ok(rows + batch.num_rows() as u64))).await
             }
         }
-    }
-
-    /// The rows of a file with the table's logical columns, partition values filled in.
-    async fn read_file_rows(&self, view: &FileView<'_>, without: Option<&RowSet>) -> Result<BatchStream> {
-        let base = self.base.as_ref().ok_or_else(|| self.table.refuse("read", "the table has no version yet"))?;
-        let filter = without.map_or(RowFilter::Live, RowFilter::Without);
-        file_rows(&self.table, base, view, filter).await
     }
 }
 

@@ -18,6 +18,7 @@ use arrow::compute::{concat_batches, interleave, take, take_record_batch};
 use arrow::datatypes::{DataType as ArrowType, Schema, SchemaRef};
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use floe_index::{KeyHash, KeySet, Sieve};
+use floe_table_format::feature::{self, Feature};
 use floe_table_format::property::MergeMode;
 use floe_table_format::schema::nearest;
 use floe_table_format::{Operation, RowSet, TableProperties, Version};
@@ -25,7 +26,8 @@ use futures::{StreamExt, TryStreamExt};
 
 use crate::commit::{Attempted, CommitOutcome, commit_if_changed};
 use crate::conform::conform;
-use crate::error::{Result, TableError};
+use crate::error::{OnTable, Result, TableError};
+use crate::generated::IdentityValues;
 use crate::guard::OnDuplicate;
 use crate::key::{KeyBounds, PrimaryKey};
 use crate::locate::LookupReport;
@@ -201,6 +203,10 @@ struct Rules {
     delete_marker: Option<String>,
     /// The table's columns, all nullable.
     columns: SchemaRef,
+    /// Which of them are computed from others.
+    generated: Vec<bool>,
+    /// The identity columns whose values rows may not bring, by their places.
+    counted: Vec<usize>,
     refuse_repeats: bool,
 }
 
@@ -223,7 +229,17 @@ impl Rules {
         }
         let arrow = snapshot.arrow_schema()?;
         let columns = arrow.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+        let mut counted = Vec::new();
+        if feature::has_feature(&state.protocol, &Feature::IdentityColumns) {
+            for (at, field) in state.schema.fields.iter().enumerate() {
+                if field.identity().on(table.uri())?.is_some_and(|identity| !identity.allow_explicit_insert) {
+                    counted.push(at);
+                }
+            }
+        }
         Ok(Rules {
+            generated: state.schema.fields.iter().map(|field| field.generation_expression().is_some()).collect(),
+            counted,
             key,
             mode: options.merge_mode.unwrap_or(properties.merge_mode),
             ordering,
@@ -362,6 +378,8 @@ impl Upsert {
     fn begin(table: &Table, snapshot: &Arc<Snapshot>, options: &UpsertOptions) -> Result<Self> {
         let rules = Rules::of(table, snapshot, options)?;
         let mut transaction = table.begin_at(snapshot, options.operation.clone())?;
+        // Rows that get columns from old ones keep their values; those of new keys have none yet.
+        transaction.identity_values(IdentityValues::KeepOrGenerate);
         transaction.on_duplicate(match rules.mode {
             MergeMode::Overwrite | MergeMode::Partial => OnDuplicate::Replace,
             MergeMode::FirstRow => OnDuplicate::Keep,
@@ -431,6 +449,16 @@ impl Upsert {
                 Some(arrow::compute::concat(&parts)?.as_boolean().clone())
             }
         };
+        for at in &self.rules.counted {
+            if let Some(row) = (0..rows.num_rows()).find(|row| rows.column(*at).is_valid(*row)) {
+                let name = self.rules.columns.field(*at).name();
+                return Err(TableError::ConstraintViolation {
+                    table: uri,
+                    constraint: format!("{name} GENERATED ALWAYS AS IDENTITY, whose values rows do not bring,"),
+                    row: crate::checks::describe_row(&rows, row),
+                });
+            }
+        }
         let columns = self.rules.key.arrays(&rows);
         let hashes = self.rules.key.hash(&uri, &columns)?;
         if let Some(row) = hashes.iter().position(|hash| *hash == KeyHash::NONE) {
@@ -632,22 +660,26 @@ impl Upsert {
 
     /// Stages the rows of a chunk, and takes note of its deletions.
     async fn stage(&mut self, chunk: Chunk) -> Result<()> {
-        let Chunk { rows, hashes, deletes, .. } = chunk;
+        let Chunk { rows, hashes, deletes, given } = chunk;
         let Some(deletes) = deletes.filter(|marks| marks.iter().any(|mark| mark == Some(true))) else {
-            return self.stage_rows(rows).await;
+            return self.stage_rows(rows, &given).await;
         };
         let is_deleted = |row: &u32| is_marked(&deletes, *row);
         let (gone, kept): (Vec<u32>, Vec<u32>) = (0..rows.num_rows() as u32).partition(is_deleted);
         let gone_rows = take_record_batch(&rows, &UInt32Array::from(gone.clone()))?;
         let bounds = KeyBounds::of(&self.rules.key.arrays(&gone_rows));
         self.delete(gone.iter().map(|row| hashes[*row as usize]).collect(), bounds)?;
-        self.stage_rows(take_record_batch(&rows, &UInt32Array::from(kept))?).await
+        self.stage_rows(take_record_batch(&rows, &UInt32Array::from(kept))?, &given).await
     }
 
-    async fn stage_rows(&mut self, rows: RecordBatch) -> Result<()> {
+    async fn stage_rows(&mut self, rows: RecordBatch, given: &[bool]) -> Result<()> {
         if rows.num_rows() == 0 {
             return Ok(());
         }
+        // What is generated follows from the other columns, old values of it count for nothing.
+        let left_out = |column: &usize| !given[*column] && self.rules.generated[*column];
+        let columns: Vec<usize> = (0..rows.num_columns()).filter(|column| !left_out(column)).collect();
+        let rows = if columns.len() < rows.num_columns() { rows.project(&columns)? } else { rows };
         // In pieces that writers can share among cores.
         const PIECE_ROWS: usize = 64 << 10;
         let pieces: Vec<RecordBatch> = (0..rows.num_rows())

@@ -24,13 +24,13 @@ use datafusion::logical_expr::dml::{MergeIntoAction, MergeIntoClause, MergeIntoC
 use datafusion::logical_expr::expr::Case;
 use datafusion::logical_expr::expr_rewriter::normalize_col;
 use datafusion::logical_expr::{Expr, ExprSchemable, JoinType, LogicalPlan, LogicalPlanBuilder, lit};
-use floe_table::{BatchStream, Snapshot, Table, TableError, UpsertOptions};
-use floe_table_format::{MergeMode, Operation, Predicate};
+use floe_table::{BatchStream, IdentityValues, Snapshot, Table, TableError, UpsertOptions};
+use floe_table_format::{MergeMode, Operation, Predicate, StructField, StructType};
 use futures::StreamExt;
 
 use super::by_key::{ByKey, Held};
 use super::touched::{Repeated, TouchedRows};
-use super::update::check_assignments;
+use super::update::{check_assignments, refuse_identity};
 use super::{DmlReport, addressed_scan, commit, read_by, reads_elsewhere, run, shown, staging_error};
 use crate::error::{QueryError, Result};
 use crate::provider::FloeTableProvider;
@@ -63,19 +63,39 @@ pub async fn merge(
     on: Expr,
     clauses: Vec<MergeIntoClause>,
 ) -> Result<DmlReport> {
-    let snapshot = table.snapshot().await?;
+    merge_growing(state, table, target, source, on, clauses, None).await
+}
+
+/// As [`merge`], where the table gets the columns of `new_columns` that it lacks, in the same commit.
+///
+/// # Errors
+/// As [`merge`]; columns that the table cannot have.
+pub(crate) async fn merge_growing(
+    state: &dyn Session,
+    table: &Table,
+    target: &TableReference,
+    source: LogicalPlan,
+    on: Expr,
+    clauses: Vec<MergeIntoClause>,
+    new_columns: Option<&StructType>,
+) -> Result<DmlReport> {
+    let snapshot = grown(table, new_columns).await?;
     let provider = FloeTableProvider::at(snapshot.clone())?;
     let columns = provider.columns();
     check_clauses(&clauses, &columns)?;
+    let written = written_columns(snapshot.schema(), &clauses)?;
     let source = match super::by_key::of(&snapshot, target, &source, &on, &clauses) {
         None => source,
         Some(keys) => match super::by_key::hold(state, source).await? {
-            super::by_key::Source::Held(held) => return by_key(state, table, target, keys, held, on, clauses).await,
+            super::by_key::Source::Held(held) => {
+                return by_key(state, table, target, keys, held, on, clauses, new_columns).await;
+            }
             super::by_key::Source::TooLarge(source) => source,
         },
     };
     let operation = Operation::new("MERGE").with_parameter("predicate", shown(Some(&on)));
     let mut transaction = table.begin_at(&snapshot, operation)?;
+    transaction.identity_values(IdentityValues::KeepOrGenerate);
     let read = read_of(&on, &clauses, &snapshot, target);
     if clauses.iter().any(|clause| clause.kind.is_not_matched_by_target()) {
         // A row is inserted because none matches, or none is left: a row that goes meanwhile may have been the match.
@@ -96,7 +116,7 @@ pub async fn merge(
     let rows = run(state, &plan).await?.map(move |batch| {
         let take_in = |batch: RecordBatch| {
             let mut effects = collector.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            effects.take_in(&batch, &output)
+            Ok(effects.take_in(&batch, &output)?.project(&written)?)
         };
         batch.map_err(QueryError::from).and_then(take_in).map_err(|e| TableError::Input(Box::new(e)))
     });
@@ -109,6 +129,15 @@ pub async fn merge(
         return Ok(DmlReport::default());
     }
     commit(table, transaction, effects.counts).await
+}
+
+/// The newest version, with the columns that the table is to get.
+async fn grown(table: &Table, new_columns: Option<&StructType>) -> Result<Arc<Snapshot>> {
+    let snapshot = table.snapshot().await?;
+    Ok(match new_columns {
+        Some(columns) => snapshot.grown_by(columns)?,
+        None => snapshot,
+    })
 }
 
 /// How the rows of a merge would be found, as lines of kind and plan. Runs the source where that is by key.
@@ -127,6 +156,7 @@ pub(crate) async fn explain_merge(
     let provider = FloeTableProvider::at(snapshot.clone())?;
     let columns = provider.columns();
     check_clauses(&clauses, &columns)?;
+    written_columns(snapshot.schema(), &clauses)?;
     if let Some(keys) = super::by_key::of(&snapshot, target, &source, &on, &clauses)
         && let super::by_key::Source::Held(held) = super::by_key::hold(state, source.clone()).await?
     {
@@ -158,9 +188,10 @@ async fn by_key(
     source: Held,
     on: Expr,
     clauses: Vec<MergeIntoClause>,
+    new_columns: Option<&StructType>,
 ) -> Result<DmlReport> {
     let operation = || Operation::new("MERGE").with_parameter("predicate", shown(Some(&on)));
-    if keys.overwrites && keys.is_declared_so(table).await? {
+    if keys.overwrites && new_columns.is_none() && keys.is_declared_so(table).await? {
         let rows = source.rows_of_table(state, table, &clauses).await?;
         let options = UpsertOptions {
             merge_mode: Some(MergeMode::Overwrite),
@@ -182,11 +213,13 @@ async fn by_key(
     }
     let mut attempts = 0;
     loop {
-        let snapshot = table.snapshot().await?;
+        let snapshot = grown(table, new_columns).await?;
         let provider = FloeTableProvider::at(snapshot.clone())?;
         let columns = provider.columns();
         let mut transaction = table.begin_at(&snapshot, operation())?;
         transaction.depends_on_rows();
+        transaction.identity_values(IdentityValues::KeepOrGenerate);
+        let written = written_columns(snapshot.schema(), &clauses)?;
         let found = transaction.look_up(&keys.keys_of(state, &source)?).await?;
         let merge = Merge { target, columns: &columns, provider: &provider, clauses: &clauses };
         let rows = FloeTableProvider::at(snapshot.clone())?.with_row_address()?.with_rows(found);
@@ -197,7 +230,7 @@ async fn by_key(
         let rows = run(state, &plan).await?.map(move |batch| {
             let take_in = |batch: RecordBatch| {
                 let mut effects = collector.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                effects.take_in(&batch, &output)
+                Ok(effects.take_in(&batch, &output)?.project(&written)?)
             };
             batch.map_err(QueryError::from).and_then(take_in).map_err(|e| TableError::Input(Box::new(e)))
         });
@@ -233,6 +266,59 @@ fn read_of(on: &Expr, clauses: &[MergeIntoClause], snapshot: &Snapshot, target: 
     match own_rows {
         true => Predicate::True,
         false => read_by(on, snapshot, target),
+    }
+}
+
+/// The columns, by their places, that a merge writes: those generated from others are left to the table, unless the clauses
+/// give them values.
+///
+/// # Errors
+/// A value for an identity column whose values rows do not bring, or for a generated column in some clauses and not in others.
+fn written_columns(schema: &StructType, clauses: &[MergeIntoClause]) -> Result<Vec<usize>> {
+    for clause in clauses {
+        match &clause.action {
+            MergeIntoAction::Update(assignments) => {
+                refuse_identity(schema, assignments.iter().map(|(column, _)| column.as_str()))?;
+            }
+            MergeIntoAction::Insert { .. } => {
+                for field in schema.fields.iter().filter(|field| gives(&clause.action, field) == Some(true)) {
+                    if field.identity()?.is_some_and(|identity| !identity.allow_explicit_insert) {
+                        return Err(QueryError::invalid_argument(format!(
+                            "INSERT cannot give column {} a value: it is GENERATED ALWAYS AS IDENTITY, leave it out",
+                            field.name
+                        )));
+                    }
+                }
+            }
+            MergeIntoAction::Delete => {}
+        }
+    }
+    let mut written = Vec::with_capacity(schema.fields.len());
+    for (at, field) in schema.fields.iter().enumerate() {
+        if field.generation_expression().is_some() {
+            let mut given = clauses.iter().filter_map(|clause| gives(&clause.action, field));
+            let first = given.next().unwrap_or(false);
+            if given.any(|given| given != first) {
+                return Err(QueryError::unsupported(
+                    format!("a MERGE that gives generated column {} a value in some clauses only", field.name),
+                    "leave the column out of every clause: it is computed",
+                ));
+            }
+            if !first {
+                continue;
+            }
+        }
+        written.push(at);
+    }
+    Ok(written)
+}
+
+/// Whether a clause gives a column a value; none if it leaves no row.
+fn gives(action: &MergeIntoAction, field: &StructField) -> Option<bool> {
+    match action {
+        MergeIntoAction::Delete => None,
+        MergeIntoAction::Update(assignments) => Some(assignments.iter().any(|(column, _)| *column == field.name)),
+        MergeIntoAction::Insert { columns, .. } => Some(columns.is_empty() || columns.contains(&field.name)),
     }
 }
 

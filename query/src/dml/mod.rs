@@ -46,7 +46,7 @@ pub use merge::merge;
 pub use update::update;
 
 pub(crate) use insert::insert_plan;
-pub(crate) use merge::explain_merge;
+pub(crate) use merge::{explain_merge, merge_growing};
 pub(crate) use plan::{RowChange, change_plan, planned_source};
 
 /// What a change of rows did.

@@ -6,9 +6,8 @@ use arrow::array::RecordBatch;
 use datafusion::catalog::Session;
 use datafusion::common::{Column, TableReference};
 use datafusion::logical_expr::{Expr, ExprSchemable};
-use floe_table::{BatchStream, Table, TableError};
-use floe_table_format::Operation;
-use floe_table_format::Predicate;
+use floe_table::{BatchStream, IdentityValues, Table, TableError};
+use floe_table_format::{Operation, Predicate, StructType};
 use futures::StreamExt;
 
 use super::touched::TouchedRows;
@@ -34,6 +33,7 @@ pub async fn update(
     let columns = FloeTableProvider::at(snapshot.clone())?.columns();
     let operation = Operation::new("UPDATE").with_parameter("predicate", shown(predicate.as_ref()));
     let mut transaction = table.begin_at(&snapshot, operation)?;
+    transaction.identity_values(IdentityValues::Keep);
     let read = predicate.as_ref().map_or(Predicate::True, |p| read_by(p, &snapshot, target));
     transaction.read_predicate(read);
 
@@ -43,6 +43,7 @@ pub async fn update(
     }
     let mut output = Vec::with_capacity(columns.fields().len() + 2);
     check_assignments(&assignments, columns.fields().iter().map(|f| f.name().as_str()))?;
+    refuse_identity(snapshot.schema(), assignments.iter().map(|(column, _)| column.as_str()))?;
     for field in columns.fields() {
         let value = match assignments.iter().find(|(column, _)| column == field.name()) {
             Some((_, value)) => datafusion::logical_expr::expr_rewriter::normalize_col(value.clone(), scan.plan())?
@@ -59,12 +60,20 @@ pub async fn update(
     }
 
     let width = columns.fields().len();
+    // What is generated from others is computed anew, for they may have changed.
+    let assigned = |name: &String| assignments.iter().any(|(column, _)| column == name);
+    let written: Vec<usize> = (0..width)
+        .filter(|at| {
+            let field = &snapshot.schema().fields[*at];
+            field.generation_expression().is_none() || assigned(&field.name)
+        })
+        .collect();
     let touched = Arc::new(Mutex::new(TouchedRows::default()));
     let collector = touched.clone();
     let rows = run(state, &plan).await?.map(move |batch| {
         let split = |batch: RecordBatch| {
             collector.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).add(&batch, width, width + 1)?;
-            Ok(batch.project(&(0..width).collect::<Vec<_>>())?)
+            Ok(batch.project(&written)?)
         };
         batch.and_then(split).map_err(|e| TableError::Input(Box::new(e)))
     });
@@ -79,6 +88,17 @@ pub async fn update(
     touched.delete_from(&mut transaction, snapshot.state());
     transaction.only_updates();
     commit(table, transaction, DmlReport { rows_updated, ..DmlReport::default() }).await
+}
+
+/// Refuses assignments to identity columns: what is given out is given out once.
+pub(super) fn refuse_identity<'a>(schema: &StructType, assigned: impl Iterator<Item = &'a str>) -> Result<()> {
+    let identity = |name: &str| schema.fields.iter().any(|field| field.name == name && field.is_identity());
+    match assigned.into_iter().find(|name| identity(name)) {
+        Some(name) => Err(QueryError::invalid_argument(format!(
+            "UPDATE cannot give identity column {name} a value: each is given out once, to a row that is inserted"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Refuses assignments to columns that are not there, and two to one column.

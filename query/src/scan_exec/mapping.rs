@@ -21,7 +21,7 @@ use datafusion::physical_expr_adapter::{
     DefaultPhysicalExprAdapterFactory, PhysicalExprAdapter, PhysicalExprAdapterFactory,
 };
 use floe_table_format::schema::ColumnMappingMode;
-use floe_table_format::{DataType as DeltaType, StructField, StructType};
+use floe_table_format::{StructField, StructType};
 
 /// The field metadata key under which the Parquet reader gives a column's field id.
 const FIELD_ID: &str = "PARQUET:field_id";
@@ -73,42 +73,22 @@ impl MappedField {
     }
 }
 
-/// Whether names inside nested columns differ between the table and its files.
-pub(crate) fn has_nested_mapping(schema: &StructType, mode: ColumnMappingMode) -> bool {
-    fn renamed(data_type: &DeltaType) -> bool {
-        match data_type {
-            DeltaType::Struct(inner) => {
-                inner.fields.iter().any(|f| f.physical_name() != f.name || renamed(&f.data_type))
-            }
-            DeltaType::Array(inner) => renamed(&inner.element),
-            DeltaType::Map(inner) => renamed(&inner.key) || renamed(&inner.value),
-            _ => false,
-        }
-    }
-    mode != ColumnMappingMode::None && schema.fields.iter().any(|f| renamed(&f.data_type))
-}
-
 /// Makes the adapter of each file of a scan.
 #[derive(Debug)]
 pub(crate) struct FileColumnsAdapterFactory {
     columns: Arc<FileColumns>,
-    /// The table's file columns with physical names inside nested types; equal to the logical ones without mapping.
-    physical_nested: Option<Arc<HashMap<String, DataType>>>,
+    /// The columns with nested types as they lie in files, physical names and ids inside, by the table's names.
+    nested: Arc<HashMap<String, FieldRef>>,
 }
 
 impl FileColumnsAdapterFactory {
     pub(crate) fn new(schema: &StructType, mode: ColumnMappingMode) -> Result<Self> {
-        let physical_nested = if has_nested_mapping(schema, mode) {
-            let physical = schema
-                .to_physical_arrow(mode)
-                .map_err(|e| datafusion::error::DataFusionError::External(Box::new(e)))?;
-            let types =
-                schema.fields.iter().zip(physical.fields()).map(|(f, p)| (f.name.clone(), p.data_type().clone()));
-            Some(Arc::new(types.collect()))
-        } else {
-            None
-        };
-        Ok(FileColumnsAdapterFactory { columns: Arc::new(FileColumns::new(schema, mode)), physical_nested })
+        let physical =
+            schema.to_physical_arrow(mode).map_err(|e| datafusion::error::DataFusionError::External(Box::new(e)))?;
+        let columns = schema.fields.iter().zip(physical.fields());
+        let nested = columns.filter(|(_, physical)| physical.data_type().is_nested());
+        let nested = nested.map(|(field, physical)| (field.name.clone(), physical.clone())).collect();
+        Ok(FileColumnsAdapterFactory { columns: Arc::new(FileColumns::new(schema, mode)), nested: Arc::new(nested) })
     }
 }
 
@@ -124,22 +104,22 @@ impl PhysicalExprAdapterFactory for FileColumnsAdapterFactory {
                 // It must not be mistaken for a column of the table that happens to bear its name.
                 let mistakable = self.columns.fields.iter().any(|f| f.logical == *field.name());
                 shown.push(if mistakable { hidden(field, index) } else { field.clone() });
-                steps.push(Step { physical_name: field.name().clone(), relabel: None });
+                steps.push(Step { physical_name: field.name().clone(), shape: None });
                 continue;
             };
-            let relabelled =
-                self.physical_nested.as_ref().and_then(|types| types.get(wanted.name())).is_some_and(contains_struct);
-            let (data_type, relabel) = if field.data_type() == wanted.data_type() {
-                (wanted.data_type().clone(), None)
-            } else if same_layout(field.data_type(), wanted.data_type(), relabelled) {
-                (wanted.data_type().clone(), Some(Arc::new(wanted.clone())))
-            } else {
-                (field.data_type().clone(), None)
+            let shape = match self.nested.get(wanted.name()) {
+                // Names inside are compared with those in the file; what is at the same place need not be the same field.
+                Some(stored) if field.data_type().is_nested() && field.data_type() != wanted.data_type() => {
+                    let stored = (!same_layout(field.data_type(), stored.data_type())).then(|| stored.clone());
+                    Some(Shape { stored, shown: Arc::new(wanted.clone()) })
+                }
+                _ => None,
             };
+            let data_type = if shape.is_some() { wanted.data_type() } else { field.data_type() }.clone();
             shown.push(Arc::new(
                 Field::new(wanted.name(), data_type, wanted.is_nullable()).with_metadata(wanted.metadata().clone()),
             ));
-            steps.push(Step { physical_name: field.name().clone(), relabel });
+            steps.push(Step { physical_name: field.name().clone(), shape });
         }
         let shown = Arc::new(Schema::new(shown));
         let inner = DefaultPhysicalExprAdapterFactory.create(logical, shown)?;
@@ -151,19 +131,21 @@ fn hidden(field: &FieldRef, index: usize) -> FieldRef {
     Arc::new(field.as_ref().clone().with_name(format!("\u{0}{index}")))
 }
 
-fn contains_struct(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Struct(_) => true,
-        DataType::List(inner) | DataType::Map(inner, _) => contains_struct(inner.data_type()),
-        _ => false,
-    }
-}
-
 /// What is left to do to a column after DataFusion's adapter.
 #[derive(Debug)]
 struct Step {
     physical_name: String,
-    relabel: Option<FieldRef>,
+    shape: Option<Shape>,
+}
+
+/// How a nested column of a file becomes the table's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Shape {
+    /// As the table's files have it: the file's fields are found by id or name, and those it lacks are null. None if it
+    /// lies in the file just so.
+    stored: Option<FieldRef>,
+    /// As the table shows it: the same by position under other names.
+    shown: FieldRef,
 }
 
 #[derive(Debug)]
@@ -180,12 +162,12 @@ impl PhysicalExprAdapter for FileColumnsAdapter {
             .transform_up(|expr| {
                 let Some(column) = expr.downcast_ref::<Column>() else { return Ok(Transformed::no(expr)) };
                 let Some(step) = self.steps.get(column.index()) else { return Ok(Transformed::no(expr)) };
-                if step.relabel.is_none() && step.physical_name == column.name() {
+                if step.shape.is_none() && step.physical_name == column.name() {
                     return Ok(Transformed::no(expr));
                 }
                 let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(&step.physical_name, column.index()));
-                Ok(Transformed::yes(match &step.relabel {
-                    Some(field) => Arc::new(RelabelExpr { input: column, field: field.clone() }),
+                Ok(Transformed::yes(match &step.shape {
+                    Some(shape) => Arc::new(ShapeExpr { input: column, shape: shape.clone() }),
                     None => column,
                 }))
             })
@@ -193,76 +175,84 @@ impl PhysicalExprAdapter for FileColumnsAdapter {
     }
 }
 
-/// Whether values of one type are values of the other once nested fields are renamed, by position.
+/// Whether values of one type are values of the other, but for nullability and what lists and maps call their children.
 ///
-/// `by_position` allows fields of structs to differ in name; without it only what lists and maps call their children,
-/// nullability and metadata may differ.
-fn same_layout(from: &DataType, to: &DataType, by_position: bool) -> bool {
+/// Fields of structs are the same where their ids are, or, if one side has none, their names.
+fn same_layout(from: &DataType, to: &DataType) -> bool {
+    let id = |field: &Field| field.metadata().get(FIELD_ID).cloned();
     match (from, to) {
         (DataType::Struct(from), DataType::Struct(to)) => {
             from.len() == to.len()
                 && from.iter().zip(to.iter()).all(|(from, to)| {
-                    (by_position || from.name() == to.name())
-                        && same_layout(from.data_type(), to.data_type(), by_position)
+                    let same = match (id(from), id(to)) {
+                        (Some(one), Some(other)) => one == other,
+                        _ => from.name() == to.name(),
+                    };
+                    same && same_layout(from.data_type(), to.data_type())
                 })
         }
-        (DataType::List(from), DataType::List(to)) => same_layout(from.data_type(), to.data_type(), by_position),
+        (DataType::List(from), DataType::List(to)) => same_layout(from.data_type(), to.data_type()),
         (DataType::Map(from, a), DataType::Map(to, b)) => {
             let (DataType::Struct(from), DataType::Struct(to)) = (from.data_type(), to.data_type()) else {
                 return false;
             };
             a == b
                 && from.len() == to.len()
-                && from.iter().zip(to.iter()).all(|(f, t)| same_layout(f.data_type(), t.data_type(), by_position))
+                && from.iter().zip(to.iter()).all(|(f, t)| same_layout(f.data_type(), t.data_type()))
         }
         (from, to) => from == to,
     }
 }
 
-/// A column whose nested fields get other names and nullability, without touching its values.
+/// A nested column of a file as the table shows it.
 #[derive(Debug, Clone)]
-struct RelabelExpr {
+struct ShapeExpr {
     input: Arc<dyn PhysicalExpr>,
-    field: FieldRef,
+    shape: Shape,
 }
 
-impl PartialEq for RelabelExpr {
+impl PartialEq for ShapeExpr {
     fn eq(&self, other: &Self) -> bool {
-        self.input.eq(&other.input) && self.field == other.field
+        self.input.eq(&other.input) && self.shape == other.shape
     }
 }
 
-impl Eq for RelabelExpr {}
+impl Eq for ShapeExpr {}
 
-impl Hash for RelabelExpr {
+impl Hash for ShapeExpr {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.input.hash(state);
-        self.field.hash(state);
+        self.shape.hash(state);
     }
 }
 
-impl fmt::Display for RelabelExpr {
+impl fmt::Display for ShapeExpr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} AS {}", self.input, self.field.data_type())
+        write!(f, "{} AS {}", self.input, self.shape.shown.data_type())
     }
 }
 
-impl PhysicalExpr for RelabelExpr {
+impl PhysicalExpr for ShapeExpr {
     fn data_type(&self, _input_schema: &Schema) -> Result<DataType> {
-        Ok(self.field.data_type().clone())
+        Ok(self.shape.shown.data_type().clone())
     }
 
     fn nullable(&self, _input_schema: &Schema) -> Result<bool> {
-        Ok(self.field.is_nullable())
+        Ok(self.shape.shown.is_nullable())
     }
 
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
         let array = self.input.evaluate(batch)?.into_array(batch.num_rows())?;
-        Ok(ColumnarValue::Array(relabel(&array, self.field.data_type())?))
+        let array = match &self.shape.stored {
+            Some(stored) => floe_storage::conform::conform_column(&array, stored)
+                .map_err(|what| datafusion::error::DataFusionError::Execution(what))?,
+            None => array,
+        };
+        Ok(ColumnarValue::Array(relabel(&array, self.shape.shown.data_type())?))
     }
 
     fn return_field(&self, _input_schema: &Schema) -> Result<FieldRef> {
-        Ok(self.field.clone())
+        Ok(self.shape.shown.clone())
     }
 
     fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
@@ -271,7 +261,7 @@ impl PhysicalExpr for RelabelExpr {
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
         let input = children.into_iter().next().unwrap_or_else(|| self.input.clone());
-        Ok(Arc::new(RelabelExpr { input, field: self.field.clone() }))
+        Ok(Arc::new(ShapeExpr { input, shape: self.shape.clone() }))
     }
 
     fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,7 @@
 //! ALTER TABLE.
 
 use datafusion::sql::sqlparser::ast::ObjectName;
+use floe_table::ColumnChange;
 
 use crate::error::Result;
 use crate::output::{Done, Outcome};
@@ -21,10 +22,40 @@ pub(super) async fn alter(session: &Session, name: &ObjectName, action: AlterAct
         }
         AlterAction::AddColumns(columns) => {
             for column in &columns {
-                check_default(session, column)?;
+                check_default(session, &column.field)?;
             }
             let what = format!("added {} to {name}", count(columns.len(), "column", "columns"));
-            (what, table.add_columns(columns).await?)
+            (what, table.add_columns_at(columns).await?)
+        }
+        AlterAction::ReplaceColumns(columns) => {
+            for column in &columns {
+                check_default(session, column)?;
+            }
+            (format!("replaced the columns of {name}"), table.replace_columns(columns).await?)
+        }
+        AlterAction::RenameColumn { path, to } => {
+            let what = format!("renamed column {} of {name} to {to}", path.join("."));
+            (what, table.rename_column(&path, &to).await?)
+        }
+        AlterAction::DropColumns { paths, if_exists } => {
+            let what = format!("dropped {} of {name}", count(paths.len(), "column", "columns"));
+            (what, table.drop_columns(paths, if_exists).await?)
+        }
+        AlterAction::DropFeature { feature, truncate_history } => {
+            let what = format!("dropped feature {feature} of {name}");
+            (what, Box::pin(table.drop_feature(&feature, truncate_history)).await?)
+        }
+        AlterAction::SyncIdentity(column) => {
+            let what = format!("brought the sequence of column {column} of {name} behind the values there are");
+            (what, table.sync_identity(&column).await?)
+        }
+        AlterAction::ChangeColumn { path, change } => {
+            if let (ColumnChange::SetDefault(sql), [column]) = (&change, path.as_slice())
+                && let Some(field) = table.cached_snapshot().await?.schema().field(column)
+            {
+                check_default(session, &field.clone().with_metadata("CURRENT_DEFAULT", sql.as_str()))?;
+            }
+            (format!("changed column {} of {name}", path.join(".")), table.change_column(&path, change).await?)
         }
         AlterAction::AddConstraint { name: constraint, sql } => {
             let what = format!("added constraint {constraint} to {name}");

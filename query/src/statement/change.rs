@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
@@ -13,7 +14,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::parser::Parser;
 use floe_table::{AppendOptions, BatchStream, CommitReport, SaveMode, Snapshot, Table, TableError};
-use floe_table_format::StructField;
+use floe_table_format::{Rule, StructField};
 use futures::StreamExt;
 
 use crate::dialect::FloeDialect;
@@ -38,7 +39,45 @@ pub(super) async fn rows_of(frame: DataFrame) -> Result<BatchStream> {
     Ok(stream.map(|batch| batch.map_err(|error| TableError::Input(Box::new(error)))).boxed())
 }
 
-pub(super) async fn insert(session: &Session, mut insert: ast::Insert) -> Result<Outcome> {
+/// How often a statement is made anew because another writer gave out the same identity values.
+const ATTEMPTS_MAX: u32 = 50;
+
+pub(super) async fn insert(session: &Session, insert: ast::Insert) -> Result<Outcome> {
+    again_for_identity(
+        session,
+        &insert,
+        |insert| insert_once(session, insert),
+        |insert| match &insert.table {
+            ast::TableObject::TableName(name) => Some(name.clone()),
+            _ => None,
+        },
+    )
+    .await
+}
+
+/// Makes a statement anew for as long as another writer gives out the identity values that it gives out.
+pub(super) async fn again_for_identity<S: Clone, F: Future<Output = Result<Outcome>>>(
+    session: &Session,
+    statement: &S,
+    run: impl Fn(S) -> F,
+    target: impl Fn(&S) -> Option<ast::ObjectName>,
+) -> Result<Outcome> {
+    for _ in 1..ATTEMPTS_MAX {
+        let done = run(statement.clone()).await;
+        let lost = matches!(
+            &done,
+            Err(QueryError::Table(TableError::Conflict { why, .. })) if why.rule == Rule::MetadataChanged
+        );
+        let Some(name) = target(statement).filter(|_| lost) else { return done };
+        let snapshot = session.table_named(&name).await?.snapshot().await?;
+        if !snapshot.schema().any_field(StructField::is_identity) {
+            return done;
+        }
+    }
+    run(statement.clone()).await
+}
+
+async fn insert_once(session: &Session, mut insert: ast::Insert) -> Result<Outcome> {
     let ast::TableObject::TableName(name) = insert.table.clone() else {
         return Err(QueryError::unsupported("INSERT into a function or a query", "INSERT INTO table"));
     };
@@ -66,8 +105,9 @@ pub(super) async fn insert(session: &Session, mut insert: ast::Insert) -> Result
     let table = session.table_named(&name).await?;
     let snapshot = table.cached_snapshot().await?;
     let overwrite = insert.overwrite;
-    fill_defaults(&mut insert, &snapshot)?;
+    let mut computed = fill_defaults(&mut insert, &snapshot)?;
     check_width(&insert, &snapshot)?;
+    computed.extend(columns_left_out(&insert, &snapshot));
     insert.overwrite = false;
     insert.table = ast::TableObject::TableName(target_name());
     let provider = Arc::new(InsertTarget::new(FloeTableProvider::at(snapshot.clone())?));
@@ -78,6 +118,7 @@ pub(super) async fn insert(session: &Session, mut insert: ast::Insert) -> Result
         return Err(QueryError::invalid_argument("the INSERT has no source"));
     };
     let input = rows_of(DataFrame::new(session.context().state(), Arc::unwrap_or_clone(dml.input))).await?;
+    let input = without_columns(input, computed);
     let mode = if overwrite { SaveMode::Overwrite } else { SaveMode::Append };
     let report = Box::pin(table.append_with(input, AppendOptions { mode, ..AppendOptions::default() })).await?;
     let Some(CommitReport { version, rows_added, .. }) = report else {
@@ -152,8 +193,34 @@ pub(super) fn rows(count: u64) -> String {
     format!("{count} {}", if count == 1 { "row" } else { "rows" })
 }
 
-/// Puts the columns' defaults where the values say DEFAULT.
-pub(super) fn fill_defaults(insert: &mut ast::Insert, snapshot: &Snapshot) -> Result<()> {
+/// The generated columns that an INSERT does not name: the table computes them, where the planner would put null.
+pub(super) fn columns_left_out(insert: &ast::Insert, snapshot: &Snapshot) -> Vec<String> {
+    let names: Vec<&ast::Ident> = insert.columns.iter().filter_map(|name| name.0.last()?.as_ident()).collect();
+    let named = |field: &StructField| {
+        insert.columns.is_empty() || names.iter().any(|name| name.value.eq_ignore_ascii_case(&field.name))
+    };
+    let generated = snapshot.schema().fields.iter().filter(|field| field.generation_expression().is_some());
+    generated.filter(|field| !named(field)).map(|field| field.name.clone()).collect()
+}
+
+/// The rows without some of their columns.
+pub(super) fn without_columns(rows: BatchStream, columns: Vec<String>) -> BatchStream {
+    if columns.is_empty() {
+        return rows;
+    }
+    let kept = move |batch: RecordBatch| {
+        let schema = batch.schema();
+        let kept = |at: &usize| !columns.contains(schema.field(*at).name());
+        Ok(batch.project(&(0..batch.num_columns()).filter(kept).collect::<Vec<_>>())?)
+    };
+    rows.map(move |batch| batch.and_then(&kept)).boxed()
+}
+
+/// Puts the columns' defaults where the values say DEFAULT, and gives the columns that the table is to compute.
+///
+/// # Errors
+/// DEFAULT for a generated column in some rows and not in others.
+pub(super) fn fill_defaults(insert: &mut ast::Insert, snapshot: &Snapshot) -> Result<Vec<String>> {
     let fields = &snapshot.schema().fields;
     let named: Vec<Option<&StructField>> = match insert.columns.is_empty() {
         true => fields.iter().map(Some).collect(),
@@ -164,25 +231,43 @@ pub(super) fn fill_defaults(insert: &mut ast::Insert, snapshot: &Snapshot) -> Re
             .collect(),
     };
     let Some(query) = insert.source.as_mut() else {
-        return Ok(());
+        return Ok(Vec::new());
     };
     let ast::SetExpr::Values(values) = query.body.as_mut() else {
-        return Ok(());
+        return Ok(Vec::new());
     };
+    let mut computed = Vec::new();
+    for (at, field) in named.iter().enumerate() {
+        let Some(field) = field.filter(|field| field.generation_expression().is_some()) else { continue };
+        let left_out = values.rows.iter().filter(|row| row.content.get(at).is_some_and(is_default)).count();
+        if left_out > 0 && left_out < values.rows.len() {
+            return Err(QueryError::unsupported(
+                format!("DEFAULT for generated column {} in some rows only", field.name),
+                "DEFAULT in every row, or leave the column out",
+            ));
+        }
+        if left_out > 0 {
+            computed.push(field.name.clone());
+        }
+    }
     for row in &mut values.rows {
         for (value, field) in row.content.iter_mut().zip(&named) {
-            let is_default = matches!(
-                value,
-                ast::Expr::Identifier(ident) if ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("default")
-            );
-            if !is_default {
+            if !is_default(value) {
                 continue;
             }
             let sql = field.and_then(|field| field.default_expression()).unwrap_or("NULL");
             *value = Parser::new(&FloeDialect).try_with_sql(sql)?.parse_expr()?;
         }
     }
-    Ok(())
+    Ok(computed)
+}
+
+/// Whether a value says DEFAULT.
+fn is_default(value: &ast::Expr) -> bool {
+    matches!(
+        value,
+        ast::Expr::Identifier(ident) if ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("default")
+    )
 }
 
 /// Refuses rows of VALUES that are wider or narrower than the columns they are for.
@@ -385,11 +470,7 @@ fn assigned_columns(assignments: &[ast::Assignment], snapshot: &Snapshot) -> Res
 
 /// `SET a = DEFAULT`.
 fn replace_default(assignment: &mut ast::Assignment, snapshot: &Snapshot) -> Result<()> {
-    let is_default = matches!(
-        &assignment.value,
-        ast::Expr::Identifier(ident) if ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("default")
-    );
-    if let (true, ast::AssignmentTarget::ColumnName(name)) = (is_default, &assignment.target) {
+    if let (true, ast::AssignmentTarget::ColumnName(name)) = (is_default(&assignment.value), &assignment.target) {
         let field = name.0.last().and_then(|p| p.as_ident()).and_then(|i| snapshot.schema().field(&i.value));
         let sql = field.and_then(|field| field.default_expression()).unwrap_or("NULL");
         assignment.value = Parser::new(&FloeDialect).try_with_sql(sql)?.parse_expr()?;

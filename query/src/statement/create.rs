@@ -2,7 +2,7 @@
 
 use datafusion::sql::sqlparser::ast::ObjectName;
 use floe_storage::Location;
-use floe_table::{CreateTable as NewTable, IfExists, Table, TableBuilder};
+use floe_table::{CreateTable as NewTable, IfExists, RowCheckFactory, Table, TableBuilder};
 use floe_table_format::schema::DataType;
 use floe_table_format::{StructField, StructType};
 
@@ -10,6 +10,7 @@ use crate::catalog::TableEntry;
 use crate::error::{QueryError, Result};
 use crate::output::{Done, Outcome};
 use crate::relation::RelationName;
+use crate::row_checks::SqlRowChecks;
 use crate::session::Session;
 use crate::statement::change::{check_default, rows_of};
 use crate::statement::{CreateTable, query};
@@ -216,6 +217,11 @@ fn new_table(create: &CreateTable, schema: StructType) -> Result<NewTable> {
     for (_, sql) in &create.checks {
         // A constraint that cannot be evaluated is refused before there is a table.
         crate::expressions::compile(None, sql, arrow.as_ref()).map_err(QueryError::from)?;
+    }
+    for field in &create.columns {
+        if let Some(sql) = field.generation_expression() {
+            SqlRowChecks::default().compile_value(&field.name, sql, &arrow)?;
+        }
     }
     if let Some(comment) = &create.comment {
         new = new.with_description(comment);

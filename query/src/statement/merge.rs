@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::{Field, Schema};
 use datafusion::common::TableReference;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::dml::{MergeIntoOp, WriteOp};
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::parser::Parser;
 use floe_table::{Snapshot, Table};
+use floe_table_format::StructType;
 
 use crate::dialect::FloeDialect;
 use crate::dml;
@@ -17,17 +19,39 @@ use crate::planning::Planning;
 use crate::provider::FloeTableProvider;
 use crate::rows::{Cell, Rows};
 use crate::session::Session;
-use crate::statement::change::{TARGET, target_name};
+use crate::statement::change::{TARGET, again_for_identity, target_name};
 use crate::statement::tokens::ALL_COLUMNS;
 
 /// What a source without an alias is called.
 const SOURCE: &str = "__floe_source__";
 
-pub(super) async fn merge(session: &Session, merge: ast::Merge) -> Result<Outcome> {
-    let Planned { name: table_name, table, source, operation } = planned(session, merge).await?;
+/// Whether the table gets columns that it lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Grows {
+    No,
+    Yes,
+}
+
+pub(super) async fn merge(session: &Session, merge: ast::Merge, grows: Grows) -> Result<Outcome> {
+    again_for_identity(
+        session,
+        &merge,
+        |merge| merge_once(session, merge, grows),
+        |merge| match &merge.table {
+            ast::TableFactor::Table { name, .. } => Some(name.clone()),
+            _ => None,
+        },
+    )
+    .await
+}
+
+async fn merge_once(session: &Session, merge: ast::Merge, grows: Grows) -> Result<Outcome> {
+    let Planned { name: table_name, table, source, operation, new_columns } = planned(session, merge, grows).await?;
     let target = TableReference::bare(TARGET);
     let state = session.context().state();
-    let report = Box::pin(dml::merge(&state, &table, &target, source, operation.on, operation.clauses)).await?;
+    let merging =
+        dml::merge_growing(&state, &table, &target, source, operation.on, operation.clauses, new_columns.as_ref());
+    let report = Box::pin(merging).await?;
     let place = report.version.map(|version| format!(" (version {version})")).unwrap_or_default();
     let text = format!(
         "merged into {table_name}: {} inserted, {} updated, {} deleted{place}",
@@ -40,7 +64,7 @@ pub(super) async fn merge(session: &Session, merge: ast::Merge) -> Result<Outcom
 
 /// How the rows of a merge would be found. Runs the source where that is by key, and changes nothing.
 pub(super) async fn explain(session: &Session, merge: ast::Merge) -> Result<Outcome> {
-    let Planned { table, source, operation, .. } = planned(session, merge).await?;
+    let Planned { table, source, operation, .. } = planned(session, merge, Grows::No).await?;
     let target = TableReference::bare(TARGET);
     let state = session.context().state();
     let lines = Box::pin(dml::explain_merge(&state, &table, &target, source, operation.on, operation.clauses)).await?;
@@ -57,9 +81,11 @@ struct Planned {
     table: Table,
     source: LogicalPlan,
     operation: Box<MergeIntoOp>,
+    /// The columns, at any depth, that the table may get.
+    new_columns: Option<StructType>,
 }
 
-async fn planned(session: &Session, mut merge: ast::Merge) -> Result<Planned> {
+async fn planned(session: &Session, mut merge: ast::Merge, grows: Grows) -> Result<Planned> {
     if merge.output.is_some() {
         return Err(QueryError::unsupported("OUTPUT in MERGE", "table_changes('table', version)"));
     }
@@ -78,14 +104,24 @@ async fn planned(session: &Session, mut merge: ast::Merge) -> Result<Planned> {
     });
     let source = source_qualifier(&mut merge.source);
     let table = session.table_named(&table_name).await?;
-    let snapshot = table.cached_snapshot().await?;
+    let mut snapshot = table.cached_snapshot().await?;
     let source_relation = merge.source.clone();
+    let mut new_columns = None;
+    if grows == Grows::Yes {
+        let provider = Arc::new(FloeTableProvider::at(snapshot.clone())?);
+        let mut statement = ast::Statement::Merge(merge.clone());
+        let planning = Planning::prepare(session, &mut statement, vec![(TARGET, provider)]).await?;
+        let columns = columns_to_add(&merge, &source_schema(&planning, source_relation.clone())?)?;
+        snapshot = snapshot.grown_by(&columns)?;
+        new_columns = Some(columns);
+    }
     let mut statement = ast::Statement::Merge(merge);
     let provider = Arc::new(FloeTableProvider::at(snapshot.clone())?);
     let planning = Planning::prepare(session, &mut statement, vec![(TARGET, provider)]).await?;
     if let ast::Statement::Merge(merge) = &mut statement {
         if has_stars(merge) {
-            let columns = source_columns(&planning, source_relation)?;
+            let columns = source_schema(&planning, source_relation)?;
+            let columns: Vec<String> = columns.fields().iter().map(|field| field.name().clone()).collect();
             expand_stars(merge, &snapshot, &source, &columns)?;
         }
         name_inserted_columns(merge, &snapshot);
@@ -97,7 +133,30 @@ async fn planned(session: &Session, mut merge: ast::Merge) -> Result<Planned> {
         return Err(QueryError::invalid_argument("the MERGE was planned in a way that is not understood"));
     };
     let source = Arc::unwrap_or_clone(plan.input);
-    Ok(Planned { name: table_name, table, source, operation })
+    Ok(Planned { name: table_name, table, source, operation, new_columns })
+}
+
+/// The columns of the source that the clauses give to the table: all of them where a clause says `*`.
+fn columns_to_add(merge: &ast::Merge, source: &Schema) -> Result<StructType> {
+    let mut named: Vec<String> = Vec::new();
+    for clause in &merge.clauses {
+        match &clause.action {
+            ast::MergeAction::Update(update) => {
+                named.extend(update.assignments.iter().filter_map(|assignment| match &assignment.target {
+                    ast::AssignmentTarget::ColumnName(name) => Some(name.0.last()?.as_ident()?.value.clone()),
+                    _ => None,
+                }));
+            }
+            ast::MergeAction::Insert(insert) => {
+                named.extend(insert.columns.iter().filter_map(|name| Some(name.0.last()?.as_ident()?.value.clone())));
+            }
+            ast::MergeAction::Delete { .. } => {}
+        }
+    }
+    let all = has_stars(merge);
+    let wanted = |field: &Field| all || named.iter().any(|name| name.eq_ignore_ascii_case(field.name()));
+    let fields = source.fields().iter().filter(|field| wanted(field.as_ref())).cloned().collect::<Vec<_>>();
+    Ok(StructType::from_arrow(&Schema::new(fields))?)
 }
 
 /// What columns of the source are qualified with; a source without a name gets one.
@@ -116,13 +175,13 @@ fn source_qualifier(source: &mut ast::TableFactor) -> ast::Ident {
 }
 
 /// The columns of the source, in order.
-fn source_columns(planning: &Planning, relation: ast::TableFactor) -> Result<Vec<String>> {
+fn source_schema(planning: &Planning, relation: ast::TableFactor) -> Result<Schema> {
     let mut query = Parser::new(&FloeDialect).try_with_sql("SELECT * FROM t")?.parse_query()?;
     if let ast::SetExpr::Select(select) = query.body.as_mut() {
         select.from = vec![ast::TableWithJoins { relation, joins: Vec::new() }];
     }
     let plan = planning.plan(ast::Statement::Query(query))?;
-    Ok(plan.schema().fields().iter().map(|field| field.name().clone()).collect())
+    Ok(plan.schema().as_arrow().clone())
 }
 
 fn is_star(name: &ast::ObjectName) -> bool {
@@ -156,6 +215,10 @@ fn expand_stars(
     for field in &snapshot.schema().fields {
         let exact = source_columns.iter().find(|column| **column == field.name);
         let found = exact.or_else(|| source_columns.iter().find(|c| c.to_lowercase() == field.name.to_lowercase()));
+        // What the table gives the rows itself, they need not bring.
+        if found.is_none() && (field.generation_expression().is_some() || field.is_identity()) {
+            continue;
+        }
         let Some(found) = found else {
             return Err(QueryError::unknown_column(field.name.clone(), source_columns.to_vec()));
         };

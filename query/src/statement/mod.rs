@@ -13,6 +13,7 @@ mod copy;
 mod create;
 mod describe;
 mod index;
+mod insert;
 mod maintain;
 mod merge;
 mod query;
@@ -21,16 +22,19 @@ mod upsert;
 
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
+use floe_table::{ColumnChange, NewColumn};
 use floe_table_format::StructField;
 use futures::future::BoxFuture;
 
 use crate::error::{QueryError, Result};
 use crate::output::Outcome;
 use crate::session::Session;
+use crate::statement::merge::Grows;
 
 pub use check::{Checked, TableCheck};
 pub use split::{is_complete, split_statements};
 
+pub(crate) use tokens::Modifiers;
 pub(crate) use types::{quoted, sql_type, type_name};
 
 /// One statement of a script, not yet understood: that happens when it is its turn, so that what stands before a faulty
@@ -71,10 +75,17 @@ pub(crate) enum Statement {
         query: Box<Statement>,
     },
     Insert(Box<ast::Insert>),
+    /// `INSERT WITH SCHEMA EVOLUTION INTO`, `INSERT INTO t BY NAME`.
+    InsertAs {
+        insert: Box<ast::Insert>,
+        modifiers: Modifiers,
+    },
     Upsert(Box<ast::Insert>),
     Update(Box<ast::Statement>),
     Delete(Box<ast::Statement>),
     Merge(Box<ast::Merge>),
+    /// `MERGE WITH SCHEMA EVOLUTION INTO`.
+    MergeGrowing(Box<ast::Merge>),
     Truncate(ast::ObjectName),
     CreateTable(Box<CreateTable>),
     DropTable {
@@ -164,7 +175,13 @@ pub(crate) struct CreateTable {
 pub(crate) enum AlterAction {
     SetProperties(Vec<(String, String)>),
     UnsetProperties { names: Vec<String>, if_exists: bool },
-    AddColumns(Vec<StructField>),
+    AddColumns(Vec<NewColumn>),
+    ReplaceColumns(Vec<StructField>),
+    RenameColumn { path: Vec<String>, to: String },
+    DropColumns { paths: Vec<Vec<String>>, if_exists: bool },
+    SyncIdentity(String),
+    DropFeature { feature: String, truncate_history: bool },
+    ChangeColumn { path: Vec<String>, change: ColumnChange },
     AddConstraint { name: String, sql: String },
     DropConstraint { name: String, if_exists: bool },
     AddPrimaryKey(Vec<String>),
@@ -185,12 +202,14 @@ impl Statement {
     /// What a statement that writes calls itself; none for one that only reads.
     fn writes(&self) -> Option<&'static str> {
         match self {
-            Statement::Insert(insert) if insert.overwrite => Some("INSERT OVERWRITE"),
-            Statement::Insert(_) => Some("INSERT"),
+            Statement::Insert(insert) | Statement::InsertAs { insert, .. } if insert.overwrite => {
+                Some("INSERT OVERWRITE")
+            }
+            Statement::Insert(_) | Statement::InsertAs { .. } => Some("INSERT"),
             Statement::Upsert(_) => Some("UPSERT"),
             Statement::Update(_) => Some("UPDATE"),
             Statement::Delete(_) => Some("DELETE"),
-            Statement::Merge(_) => Some("MERGE"),
+            Statement::Merge(_) | Statement::MergeGrowing(_) => Some("MERGE"),
             Statement::Truncate(_) => Some("TRUNCATE TABLE"),
             Statement::CreateTable(_) => Some("CREATE TABLE"),
             Statement::DropTable { .. } => Some("DROP TABLE"),
@@ -225,10 +244,12 @@ pub(crate) async fn run(session: &Session, parsed: &ParsedStatement) -> Result<O
         }
         Statement::Setting(statement) => boxed(move || query::setting(session, *statement)),
         Statement::Insert(insert) => boxed(move || change::insert(session, *insert)),
+        Statement::InsertAs { insert, modifiers } => boxed(move || insert::insert_as(session, *insert, modifiers)),
         Statement::Upsert(insert) => boxed(move || upsert::upsert(session, *insert)),
         Statement::Update(update) => boxed(move || change::update(session, *update)),
         Statement::Delete(delete) => boxed(move || change::delete(session, *delete)),
-        Statement::Merge(merge) => boxed(move || merge::merge(session, *merge)),
+        Statement::Merge(merge) => boxed(move || merge::merge(session, *merge, Grows::No)),
+        Statement::MergeGrowing(merge) => boxed(move || merge::merge(session, *merge, Grows::Yes)),
         Statement::Truncate(name) => boxed(move || change::truncate(session, name)),
         Statement::CreateTable(create) => boxed(move || create::create_table(session, *create)),
         Statement::DropTable { names, if_exists } => {

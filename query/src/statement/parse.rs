@@ -1,5 +1,8 @@
 //! Reading one statement.
 
+mod alter;
+mod generated;
+
 use std::collections::BTreeMap;
 
 use datafusion::sql::parser::{ResetStatement, Statement as DFStatement};
@@ -11,7 +14,7 @@ use floe_table_format::error::printable;
 
 use crate::dialect::FloeDialect;
 use crate::error::{QueryError, Result};
-use crate::statement::tokens::prepare;
+use crate::statement::tokens::{Modifiers, prepare, take_modifiers};
 use crate::statement::types::parse_type;
 use crate::statement::words::Words;
 use crate::statement::{AlterAction, Copy, CreateTable, ParsedStatement, Statement};
@@ -20,12 +23,17 @@ use crate::statement::{AlterAction, Copy, CreateTable, ParsedStatement, Statemen
 const DEPTH_MAX: usize = 128;
 
 pub(super) fn parse(parsed: &ParsedStatement) -> Result<Statement> {
-    let mut parser = Parser::new(&FloeDialect)
-        .with_recursion_limit(DEPTH_MAX)
-        .with_tokens_with_locations(prepare(parsed.tokens().to_vec()));
+    let mut tokens = parsed.tokens().to_vec();
+    let modifiers = take_modifiers(&mut tokens);
+    let mut parser =
+        Parser::new(&FloeDialect).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(prepare(tokens));
     let statement = parse_statement(&mut parser)?;
     parser.expect_end()?;
-    Ok(statement)
+    Ok(match statement {
+        Statement::Insert(insert) if modifiers != Modifiers::default() => Statement::InsertAs { insert, modifiers },
+        Statement::Merge(merge) if modifiers.grows => Statement::MergeGrowing(merge),
+        other => other,
+    })
 }
 
 fn parse_statement(parser: &mut Parser<'_>) -> Result<Statement> {
@@ -261,6 +269,11 @@ fn parenthesised_expression(parser: &mut Parser<'_>) -> Result<String> {
 
 fn parse_column(parser: &mut Parser<'_>) -> Result<StructField> {
     let name = parser.parse_identifier()?.value;
+    parse_column_of(parser, name)
+}
+
+/// What stands behind a column's name.
+fn parse_column_of(parser: &mut Parser<'_>, name: String) -> Result<StructField> {
     let data_type = parse_type(parser)?;
     let mut field = StructField { name, data_type, nullable: true, metadata: Default::default() };
     loop {
@@ -274,7 +287,7 @@ fn parse_column(parser: &mut Parser<'_>) -> Result<StructField> {
         } else if parser.word("COMMENT") {
             field.metadata.insert("comment".into(), parser.parse_literal_string()?.into());
         } else if parser.word("GENERATED") {
-            return Err(QueryError::unsupported("generated columns", "compute the value in the query that inserts it"));
+            field = generated::parse_generated(parser, field)?;
         } else if parser.word("UNIQUE") || parser.word("REFERENCES") {
             return Err(QueryError::unsupported("foreign and unique keys", "PRIMARY KEY (columns)"));
         } else {
@@ -389,32 +402,20 @@ fn parse_alter(parser: &mut Parser<'_>) -> Result<Statement> {
     } else if parser.words(&["DROP", "CONSTRAINT"]) {
         let if_exists = parser.if_exists();
         AlterAction::DropConstraint { name: parser.parse_identifier()?.value, if_exists }
-    } else if parser.word("ADD") {
-        AlterAction::AddColumns(parse_added_columns(parser)?)
+    } else if parser.words(&["DROP", "FEATURE"]) {
+        let feature = parser.parse_identifier()?.value;
+        AlterAction::DropFeature { feature, truncate_history: parser.words(&["TRUNCATE", "HISTORY"]) }
+    } else if let Some(action) = alter::parse_column_action(parser)? {
+        action
     } else {
         let what = format!("ALTER TABLE ... {}", printable(&parser.peek_token_ref().to_string()));
         return Err(QueryError::unsupported(
             what,
-            "SET TBLPROPERTIES, UNSET TBLPROPERTIES, ADD COLUMN, ADD PRIMARY KEY, ADD CONSTRAINT ... CHECK, DROP CONSTRAINT",
+            "SET TBLPROPERTIES, UNSET TBLPROPERTIES, ADD COLUMN, RENAME COLUMN, DROP COLUMN, ALTER COLUMN, ADD PRIMARY KEY, \
+             ADD CONSTRAINT ... CHECK, DROP CONSTRAINT, DROP FEATURE",
         ));
     };
     Ok(Statement::Alter { name, action })
-}
-
-fn parse_added_columns(parser: &mut Parser<'_>) -> Result<Vec<StructField>> {
-    let _ = parser.word("COLUMNS") || parser.word("COLUMN");
-    let parenthesised = parser.consume_token(&Token::LParen);
-    let mut columns = vec![parse_column(parser)?];
-    while parser.consume_token(&Token::Comma) {
-        columns.push(parse_column(parser)?);
-    }
-    if parenthesised {
-        parser.expect_token(&Token::RParen)?;
-    }
-    if parser.peek_word("FIRST") || parser.peek_word("AFTER") {
-        return Err(QueryError::unsupported("the position of a new column", "new columns come last"));
-    }
-    Ok(columns)
 }
 
 fn parse_describe(parser: &mut Parser<'_>) -> Result<Statement> {

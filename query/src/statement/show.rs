@@ -110,7 +110,7 @@ fn create_statement(name: &str, state: &TableState, uri: &str) -> String {
         .metadata
         .configuration
         .iter()
-        .filter(|(key, _)| !constraint(key) && *key != floe_table_format::property::name::PRIMARY_KEY)
+        .filter(|(key, _)| !constraint(key) && !floe_table_format::property::is_internal(key))
         .map(|(key, value)| format!("  {} = {}", literal(key), literal(value)))
         .collect();
     if !properties.is_empty() {
@@ -123,6 +123,14 @@ fn column_line(field: &StructField) -> String {
     let mut line = format!("  {} {}", quoted(&field.name), sql_type(&field.data_type));
     if !field.nullable {
         line.push_str(" NOT NULL");
+    }
+    if let Ok(Some(identity)) = field.identity() {
+        let kind = if identity.allow_explicit_insert { "BY DEFAULT" } else { "ALWAYS" };
+        let (start, step) = (identity.start, identity.step);
+        line.push_str(&format!(" GENERATED {kind} AS IDENTITY (START WITH {start} INCREMENT BY {step})"));
+    }
+    if let Some(sql) = field.generation_expression() {
+        line.push_str(&format!(" GENERATED ALWAYS AS ({sql})"));
     }
     if let Some(default) = field.default_expression() {
         line.push_str(&format!(" DEFAULT {default}"));

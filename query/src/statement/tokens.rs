@@ -66,6 +66,42 @@ pub(crate) fn prepare(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     out
 }
 
+/// What is said of a statement beside what the parser below reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Modifiers {
+    /// `INSERT WITH SCHEMA EVOLUTION`, `MERGE WITH SCHEMA EVOLUTION`: the table gets columns that it lacks.
+    pub(crate) grows: bool,
+    /// `INSERT INTO t BY NAME`: columns are matched by name.
+    pub(crate) by_name: bool,
+}
+
+/// Takes the words of [`Modifiers`] out of an INSERT or a MERGE.
+pub(crate) fn take_modifiers(tokens: &mut Vec<TokenWithSpan>) -> Modifiers {
+    let mut modifiers = Modifiers::default();
+    let is = |token: Option<&TokenWithSpan>, word: &str| token.is_some_and(|token| is_word(&token.token, word));
+    let inserts = is(tokens.first(), "INSERT");
+    if !inserts && !is(tokens.first(), "MERGE") {
+        return modifiers;
+    }
+    let growing = ["WITH", "SCHEMA", "EVOLUTION"];
+    if growing.iter().enumerate().all(|(at, word)| is(tokens.get(at + 1), word)) {
+        tokens.drain(1..4);
+        modifiers.grows = true;
+    }
+    // Behind the table and before the rows: an order by a column of that name is elsewhere.
+    let rows = tokens.iter().position(|token| {
+        token.token == Token::LParen
+            || ["SELECT", "WITH", "VALUES", "TABLE", "FROM"].iter().any(|w| is_word(&token.token, w))
+    });
+    let head = rows.unwrap_or(tokens.len());
+    let by_name = (1..head).find(|at| is(tokens.get(*at), "BY") && is(tokens.get(*at + 1), "NAME"));
+    if let Some(at) = by_name.filter(|_| inserts) {
+        tokens.drain(at..at + 2);
+        modifiers.by_name = true;
+    }
+    modifiers
+}
+
 fn with_source_in_parentheses(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     if !tokens.first().is_some_and(|t| is_word(&t.token, "INSERT")) {
         return tokens;

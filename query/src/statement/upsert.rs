@@ -95,7 +95,7 @@ async fn planned_rows(session: &Session, snapshot: &Arc<Snapshot>, mut insert: a
             "UPSERT INTO t [(columns)] VALUES ... or SELECT ...",
         ));
     }
-    fill_defaults(&mut insert, snapshot)?;
+    let computed = fill_defaults(&mut insert, snapshot)?;
     let provider = FloeTableProvider::at(snapshot.clone())?;
     // Rows without names are the table's columns, and those do not include a delete marker that the table lacks.
     let target = match insert.columns.is_empty() {
@@ -125,6 +125,7 @@ async fn planned_rows(session: &Session, snapshot: &Arc<Snapshot>, mut insert: a
         let batch = batch?;
         // A column that is not named is not given, which is not the same as null.
         let given = |name: &str| match all {
+            _ if computed.iter().any(|column| column == name) => false,
             true => marker.as_deref() != Some(name),
             false => named.iter().any(|column| column.eq_ignore_ascii_case(name)),
         };
@@ -164,7 +165,7 @@ pub(super) async fn insert_on_conflict(session: &Session, mut insert: ast::Inser
         }
         ast::OnConflictAction::DoUpdate(update) => {
             let merge = as_merge(&snapshot, &name, insert, update)?;
-            merge::merge(session, merge).await
+            merge::merge(session, merge, merge::Grows::No).await
         }
     }
 }

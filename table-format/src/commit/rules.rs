@@ -9,7 +9,9 @@ use crate::change::{ChangeSet, ReadSet};
 use crate::conflict::ROW_TRACKING_DOMAIN;
 use crate::deletion_vector;
 use crate::error::{FormatError, Result, printable};
-use crate::feature::{Feature, check_readable, check_writable, has_feature, includes, required_for};
+use crate::feature::{
+    Feature, check_readable, check_writable, dependents, has_feature, includes, includes_but_for, required_for,
+};
 use crate::property::TableProperties;
 use crate::schema::StructType;
 use crate::state::TableState;
@@ -76,6 +78,18 @@ fn check_protocol(change: &ChangeSet, base: Option<&TableState>, target: &Target
         if !has_feature(target.protocol, &feature) {
             return refuse(format!("the metadata uses {}, which the protocol does not name", feature.name()));
         }
+    }
+    if let (Some(base), Some(new), Some(dropped)) = (base, &change.protocol, &change.dropped) {
+        if has_feature(new, &dropped.feature) || !includes_but_for(new, &base.protocol, Some(&dropped.feature)) {
+            return refuse(format!("the protocol loses something else than {}", dropped.feature.name()));
+        }
+        if let Some(dependent) = dependents(new, &dropped.feature).first() {
+            return refuse(format!("{} needs {}", dependent.name(), dropped.feature.name()));
+        }
+        if dropped.in_history && !has_feature(new, &Feature::CheckpointProtection) {
+            return needs("leave a feature in the history", &Feature::CheckpointProtection);
+        }
+        return Ok(());
     }
     if let (Some(base), Some(new)) = (base, &change.protocol)
         && !includes(new, &base.protocol)
@@ -230,8 +244,15 @@ fn check_domains(change: &ChangeSet, target: &Target<'_>) -> Result<()> {
     if change.domains.is_empty() {
         return Ok(());
     }
-    if !has_feature(target.protocol, &Feature::DomainMetadata) {
+    let dropped = change.dropped.as_ref().map(|dropped| &dropped.feature);
+    let all_removed = change.domains.iter().all(|domain| domain.removed);
+    if !has_feature(target.protocol, &Feature::DomainMetadata)
+        && !(all_removed && dropped == Some(&Feature::DomainMetadata))
+    {
         return needs("set a domain", &Feature::DomainMetadata);
+    }
+    if all_removed && dropped == Some(&Feature::RowTracking) {
+        return Ok(());
     }
     match change.domains.iter().find(|d| d.domain == ROW_TRACKING_DOMAIN) {
         Some(_) => refuse(format!("the domain {ROW_TRACKING_DOMAIN} is set by the commit itself")),

@@ -12,7 +12,8 @@ use crate::schema::{DataType, StructType};
 ///
 /// It does where something was switched on that asks nothing of files already written: deletion vectors, in-commit
 /// timestamps, V2 checkpoints, column mapping by names that equal the columns' own, and, for a change that rewrites no
-/// rows, row tracking.
+/// rows, row tracking. And it does where values of identity columns were given out: a change that gives out some itself has new
+/// metadata, and does not come here.
 pub(super) fn is_survived(change: &ChangeSet, old: &Metadata, new: &Metadata) -> bool {
     let names = |m: &Metadata| (m.id.clone(), m.name.clone(), m.description.clone(), m.format.clone());
     let keys: BTreeSet<&String> = old.configuration.keys().chain(new.configuration.keys()).collect();
@@ -22,7 +23,15 @@ pub(super) fn is_survived(change: &ChangeSet, old: &Metadata, new: &Metadata) ->
             let (before, after) = (old.configuration.get(key), new.configuration.get(key));
             before == after || may_change(key, after.map(String::as_str), change)
         })
-        && (old.schema_string == new.schema_string || only_maps_columns(old, new))
+        && (old.schema_string == new.schema_string || only_maps_columns(old, new) || only_gives_values_out(old, new))
+}
+
+/// Whether the schemas differ in the high water marks of identity columns only.
+fn only_gives_values_out(old: &Metadata, new: &Metadata) -> bool {
+    match (StructType::parse(&old.schema_string), StructType::parse(&new.schema_string)) {
+        (Ok(old), Ok(new)) => old.without_high_water_marks() == new.without_high_water_marks(),
+        _ => false,
+    }
 }
 
 fn may_change(key: &str, after: Option<&str>, change: &ChangeSet) -> bool {

@@ -252,6 +252,25 @@ fn k2_column_mapping_is_survived_under_the_columns_own_names_only() {
 }
 
 #[test]
+fn k2_identity_values_given_out_are_survived_by_who_gives_none() {
+    let given_out = |mark: Option<i64>, start: i64| {
+        let mut schema = schema();
+        let identity = crate::schema::Identity { start, step: 1, high_water_mark: mark, allow_explicit_insert: false };
+        schema.fields[0] = schema.fields[0].clone().with_identity(&identity);
+        metadata(&schema, &["p"], &[("delta.enableDeletionVectors", "true")])
+    };
+    let before = given_out(None, 1);
+    let update = tried(vec![file("new", 1, 0, 9)], vec![removal(&a(), true)]);
+    assert!(schema_change::is_survived(&update.change, &before, &given_out(Some(7), 1)));
+    assert!(schema_change::is_survived(&update.change, &given_out(Some(7), 1), &given_out(Some(9), 1)));
+    assert!(!schema_change::is_survived(&update.change, &before, &given_out(Some(7), 2)), "another sequence");
+    // Who gives some out as well has new metadata, and both may have given out the same.
+    let mut insert = tried(vec![file("new", 1, 0, 9)], vec![]);
+    insert.change.metadata = Some(given_out(Some(3), 1));
+    assert_eq!(insert.letter(&[info(false), Action::Metadata(given_out(Some(7), 1))]), 'M');
+}
+
+#[test]
 fn k3_one_domain_twice_conflicts_but_not_row_ids() {
     let domain = |name: &str| DomainMetadata { domain: name.into(), configuration: "{}".into(), removed: false };
     let sets = |name: &str| [info(false), Action::DomainMetadata(domain(name))];

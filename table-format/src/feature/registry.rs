@@ -121,9 +121,9 @@ pub(super) const ROWS: &[Row] = &[
     Row::writer(Feature::CheckConstraints, "checkConstraints", Full).implied_by(1, 3),
     // Which commits may do without change files is decided where a commit is assembled.
     Row::writer(Feature::ChangeDataFeed, "changeDataFeed", Full).implied_by(1, 4),
-    Row::writer(Feature::GeneratedColumns, "generatedColumns", UnlessActive).implied_by(1, 4),
+    Row::writer(Feature::GeneratedColumns, "generatedColumns", Full).implied_by(1, 4),
     Row::reader(Feature::ColumnMapping, "columnMapping", Full, Full).implied_by(2, 5),
-    Row::writer(Feature::IdentityColumns, "identityColumns", UnlessActive).implied_by(1, 6),
+    Row::writer(Feature::IdentityColumns, "identityColumns", Full).implied_by(1, 6),
     Row::reader(Feature::DeletionVectors, "deletionVectors", Full, Full),
     Row::writer(Feature::RowTracking, "rowTracking", Full).requires(&[Feature::DomainMetadata]),
     Row::reader(Feature::TimestampNtz, "timestampNtz", Full, Full).also_called(&["timestampWithoutTimezone"]),
@@ -147,8 +147,8 @@ pub(super) const ROWS: &[Row] = &[
     Row::reader(Feature::TypeWidening, "typeWidening", No, No),
     Row::reader(Feature::VariantType, "variantType", No, No),
     Row::reader(Feature::VariantShredding, "variantShredding", No, No).requires(&[Feature::VariantType]),
-    // Active, it forbids cleaning up the log before a version, which our clean-up does not look at.
-    Row::writer(Feature::CheckpointProtection, "checkpointProtection", UnlessActive),
+    // Cleaning up the log looks at the version before which it may not stop.
+    Row::writer(Feature::CheckpointProtection, "checkpointProtection", Full),
     Row::writer(Feature::Collations, "collations", No).requires(&[Feature::DomainMetadata]),
     Row::writer(Feature::ColumnMappingUsageTracking, "columnMappingUsageTracking", No),
     Row::writer(Feature::MaterializePartitionColumns, "materializePartitionColumns", No),

@@ -168,14 +168,11 @@ fn legacy_features_block_only_where_they_are_used() {
     for writer in 1..=6 {
         assert_eq!(check_writable(&legacy(1, writer), &metadata(&[]), &schema(vec![plain()])), Ok(()));
     }
-    let generated = schema(vec![plain(), nested(plain().with_metadata("delta.generationExpression", "b + 1"))]);
-    let identity = schema(vec![plain().with_metadata("delta.identity.start", 1)]);
-    assert_eq!(in_the_way(check_writable(&legacy(1, 4), &metadata(&[]), &generated)), ["generatedColumns (column a)"]);
-    assert_eq!(in_the_way(check_writable(&legacy(1, 6), &metadata(&[]), &identity)), ["identityColumns (column a)"]);
-    let named = by_name(&[], &["generatedColumns"]);
-    assert_eq!(in_the_way(check_writable(&named, &metadata(&[]), &generated)), ["generatedColumns (column a)"]);
+    let iceberg = metadata(&[("delta.enableIcebergCompatV3", "true")]);
+    let named = by_name(&["columnMapping"], &["columnMapping", "icebergCompatV3"]);
+    assert_eq!(in_the_way(check_writable(&named, &iceberg, &schema(vec![plain()]))), ["icebergCompatV3"]);
     // A version that does not know them gives their metadata no meaning.
-    assert_eq!(check_writable(&legacy(1, 3), &metadata(&[]), &generated), Ok(()));
+    assert_eq!(check_writable(&legacy(1, 6), &iceberg, &schema(vec![plain()])), Ok(()));
 }
 
 #[test]
@@ -341,4 +338,27 @@ proptest! {
             prop_assert!(check_writable(&protocol, &metadata, &schema(vec![plain()])).is_err());
         }
     }
+}
+
+#[test]
+fn a_dropped_feature_leaves_the_least_that_says_the_same() {
+    let both = ["columnMapping", "deletionVectors"];
+    let table = by_name(&both, &[&both[..], &["appendOnly", "invariants", "rowTracking", "domainMetadata"]].concat());
+    let without_vectors = without(&table, &Feature::DeletionVectors);
+    let expected =
+        by_name(&["columnMapping"], &["columnMapping", "appendOnly", "invariants", "rowTracking", "domainMetadata"]);
+    assert_eq!(without_vectors, expected);
+    let without_mapping = without(&without_vectors, &Feature::ColumnMapping);
+    assert_eq!((without_mapping.min_reader_version, &without_mapping.reader_features), (1, &None));
+    assert_eq!(dependents(&without_mapping, &Feature::DomainMetadata), [Feature::RowTracking]);
+    let left = without(&without(&without_mapping, &Feature::RowTracking), &Feature::DomainMetadata);
+    assert_eq!(left, legacy(1, 2), "older versions imply just the rest");
+    assert_eq!(without(&legacy(1, 3), &Feature::CheckConstraints), legacy(1, 2));
+    assert_eq!(without(&legacy(2, 5), &Feature::ColumnMapping), legacy(1, 4));
+    let odd = without(&legacy(1, 4), &Feature::CheckConstraints);
+    assert_eq!(odd.min_writer_version, 7);
+    assert!(has_feature(&odd, &Feature::GeneratedColumns) && !has_feature(&odd, &Feature::CheckConstraints));
+    let unknown = by_name(&["deletionVectors", "fromTheFuture"], &["deletionVectors", "fromTheFuture", "appendOnly"]);
+    let left = without(&unknown, &Feature::DeletionVectors);
+    assert_eq!(left.reader_features.as_deref(), Some(&["fromTheFuture".to_owned()][..]));
 }

@@ -19,7 +19,10 @@ use crate::version::{TimestampMs, Version};
 /// can be rebuilt, and the one that was current then. Without such a checkpoint nothing is deleted.
 ///
 /// Commit times are file times made monotonic: a commit counts as no older than the commits before it.
-pub fn plan_log_cleanup(listing: &[LogEntry], horizon: TimestampMs) -> Vec<String> {
+///
+/// Before `protected` checkpoints go all at once or not at all: readers that do not know a feature which was dropped there
+/// rely on the checkpoints that are left. Protocol change "Checkpoint Protection".
+pub fn plan_log_cleanup(listing: &[LogEntry], horizon: TimestampMs, protected: Option<Version>) -> Vec<String> {
     let parsed: Vec<(LogFile, &LogEntry)> = listing.iter().map(|entry| (LogFile::parse(&entry.name), entry)).collect();
     let commits: BTreeMap<Version, TimestampMs> = parsed
         .iter()
@@ -29,6 +32,9 @@ pub fn plan_log_cleanup(listing: &[LogEntry], horizon: TimestampMs) -> Vec<Strin
         })
         .collect();
     let Some(kept) = kept_checkpoint(&parsed, &commits, horizon) else { return Vec::new() };
+    if protected.is_some_and(|protected| kept < protected) {
+        return Vec::new();
+    }
     let mut doomed: Vec<(Version, u8, &str)> = parsed
         .iter()
         .filter_map(|(file, entry)| doomed_at(file, kept).map(|(version, order)| (version, order, entry.name.as_str())))

@@ -47,6 +47,7 @@ const PROPERTIES: &[(&str, Kind)] = &[
     (name::DATA_SKIPPING_NUM_INDEXED_COLS, Kind::IndexedColumns),
     (name::DATA_SKIPPING_STATS_COLUMNS, Kind::ColumnPaths),
     (name::DELETED_FILE_RETENTION, Kind::Interval),
+    (name::DROP_FEATURE_RETENTION, Kind::Interval),
     (name::ENABLE_CHANGE_DATA_FEED, Kind::Boolean),
     (name::ENABLE_DELETION_VECTORS, Kind::Boolean),
     (name::ENABLE_EXPIRED_LOG_CLEANUP, Kind::Boolean),

@@ -56,6 +56,8 @@ fn all_properties_are_read() {
         ("floe.duplicateKeys", "latest"),
         ("floe.recordIndex", "false"),
         ("floe.autoCompact", "true"),
+        ("delta.dropFeatureTruncateHistory.retentionDuration", "12 hours"),
+        ("delta.requireCheckpointProtectionBeforeVersion", "9"),
     ]);
     let path = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
     let expected = TableProperties {
@@ -64,6 +66,8 @@ fn all_properties_are_read() {
         checkpoint_policy: CheckpointPolicy::V2,
         log_retention_ms: 14 * DAY_MS,
         deleted_file_retention_ms: 36 * 3_600_000,
+        drop_feature_retention_ms: 12 * 3_600_000,
+        checkpoint_protection_before: Some(Version::new(9).expect("small")),
         set_transaction_retention_ms: Some(DAY_MS + 60_000),
         enable_expired_log_cleanup: false,
         enable_deletion_vectors: true,

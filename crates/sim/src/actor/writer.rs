@@ -5,9 +5,7 @@ use std::sync::{Arc, Mutex};
 use arrow::array::{AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::Int64Type;
 use floe_storage::{ROW_NUMBER_COLUMN, ReadOptions, deletion_vectors, read_data_file};
-use floe_table::{
-    AppendOptions, BatchStream, CommitOutcome, SaveMode, Snapshot, Table, TableError, Transaction, UpsertOptions,
-};
+use floe_table::{AppendOptions, BatchStream, CommitOutcome, Snapshot, Table, TableError, Transaction, UpsertOptions};
 use floe_table_format::{Operation, RowSet};
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -147,7 +145,7 @@ async fn append_by_verb(actor: &Actor, table: &Table, planned: &Planned, rows: &
     let ledger = &actor.shared.ledger;
     let attempt = ledger.begin(planned.op.clone(), planned.intent.clone(), None);
     let app_progress = planned.tracked.then(|| (planned.op.actor.clone(), planned.op.seq));
-    let options = AppendOptions { mode: SaveMode::Append, app_progress };
+    let options = AppendOptions { app_progress, ..AppendOptions::default() };
     match table.append_with(stream_of(batch_of(rows, actor.shared.scenario.partitioned)), options).await {
         Ok(Some(report)) => ledger.told(attempt, Told::Committed(report.version.get())),
         Ok(None) => ledger.told(attempt, Told::DoneBefore),

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, BooleanArray, Int64Array, RecordBatch};
 use arrow::datatypes::SchemaRef;
-use floe_table::{CreateTable, Result, RowCheck, RowCheckFactory, Table, TableError, Violation};
+use floe_table::{CreateTable, Result, RowCheck, RowCheckFactory, RowValue, Table, TableError, Violation};
 use floe_table_format::{DataType, FormatError, PrimitiveType, StructField};
 use floe_testkit::Batch;
 
@@ -16,6 +16,10 @@ impl RowCheckFactory for Positive {
     fn compile(&self, _name: &str, sql: &str, _schema: &SchemaRef) -> Result<Arc<dyn RowCheck>> {
         assert_eq!(sql, "id > 0");
         Ok(Arc::new(Positive))
+    }
+
+    fn compile_value(&self, name: &str, _sql: &str, _schema: &SchemaRef) -> Result<Arc<dyn RowValue>> {
+        panic!("there is no generated column {name}")
     }
 }
 
@@ -98,4 +102,63 @@ async fn partition_columns_must_exist() {
     let create = CreateTable::from_arrow(&names(&[]).schema()).expect("schema").with_partition_columns(["nome"]);
     let error = Table::builder("memory:///no-such-column").create(create).await.expect_err("refused").to_string();
     assert!(error.contains("did you mean name?"), "{error}");
+}
+
+fn path(text: &str) -> Vec<String> {
+    text.split('.').map(str::to_owned).collect()
+}
+
+async fn map_columns(world: &World) {
+    let mode = ("delta.columnMapping.mode".to_owned(), "name".to_owned());
+    world.table.set_properties([mode].into()).await.expect("mapped");
+}
+
+#[tokio::test]
+async fn a_mapped_column_keeps_its_values_under_a_new_name_and_loses_them_with_the_column() {
+    let world = World::with_names().await;
+    world.table.append(vec![names(&[(1, "a")])]).await.expect("appended");
+    let error = world.table.rename_column(&path("name"), "label").await.expect_err("not mapped").to_string();
+    assert!(error.contains("'delta.columnMapping.mode' = 'name'"), "{error}");
+    map_columns(&world).await;
+    world.table.rename_column(&path("NAME"), "label").await.expect("renamed");
+    world.table.append(vec![Batch::new().long("id", [2]).text("label", ["b"]).build()]).await.expect("appended");
+    assert_eq!(rows_now(&world).await, ["1|a", "2|b"]);
+    world.table.drop_columns(vec![path("label")], false).await.expect("dropped");
+    let field = StructField::new("label", DataType::Primitive(PrimitiveType::String), true);
+    world.table.add_columns(vec![field]).await.expect("added");
+    assert_eq!(rows_now(&world).await, ["1|NULL", "2|NULL"]);
+    world.table.optimize(Default::default()).await.expect("compacted");
+    assert_eq!(rows_now(&world).await, ["1|NULL", "2|NULL"]);
+}
+
+#[tokio::test]
+async fn an_append_that_does_not_know_of_the_mapping_yet_still_lands() {
+    let world = World::with_names().await;
+    let other = world.other_handle().await;
+    let snapshot = other.snapshot().await.expect("loaded");
+    let mut late = other.begin_at(&snapshot, floe_table_format::Operation::new("WRITE")).expect("begun");
+    late.stage_rows(Box::pin(futures::stream::iter([Ok(names(&[(1, "late")]))]))).await.expect("staged");
+    map_columns(&world).await;
+    let _ = late.commit().await.expect("written").committed().expect("no conflict");
+    assert_eq!(rows_now(&world).await, ["1|late"]);
+    // With other names in the table, rows under the old ones are another matter.
+    let snapshot = other.snapshot().await.expect("loaded");
+    let mut late = other.begin_at(&snapshot, floe_table_format::Operation::new("WRITE")).expect("begun");
+    late.stage_rows(Box::pin(futures::stream::iter([Ok(names(&[(2, "late")]))]))).await.expect("staged");
+    world.table.rename_column(&path("name"), "label").await.expect("renamed");
+    let error = late.commit().await.expect("decided").committed().expect_err("a conflict").to_string();
+    assert!(error.contains("the schema"), "{error}");
+}
+
+#[tokio::test]
+async fn restoring_brings_the_names_of_then_back() {
+    let world = World::with_names().await;
+    world.table.append(vec![names(&[(1, "a")])]).await.expect("appended");
+    map_columns(&world).await;
+    world.table.rename_column(&path("name"), "label").await.expect("renamed");
+    world.table.append(vec![Batch::new().long("id", [2]).text("label", ["b"]).build()]).await.expect("appended");
+    let first = floe_table_format::VersionSpec::Version(floe_table_format::Version::new(1).expect("in range"));
+    world.table.restore(first).await.expect("restored");
+    world.table.append(vec![names(&[(3, "c")])]).await.expect("appended under the old name");
+    assert_eq!(rows_now(&world).await, ["1|a", "3|c"]);
 }

@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, Int32Array, ListArray, RecordBatch, StringArray, StructArray};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::DataType as ArrowType;
 use floe_table::{AppendOptions, CreateTable, IfExists, SaveMode, Table, TableError};
 use floe_table_format::{DataType, PrimitiveType, StructField, StructType};
 use floe_testkit::{Batch, rows};
@@ -131,12 +133,44 @@ async fn creating_twice_fails_keeps_or_replaces() {
 }
 
 #[tokio::test]
-async fn column_mapping_is_not_given_to_a_schema_without_ids() {
-    let create = CreateTable::from_arrow(&names(&[]).schema()).expect("schema");
-    let create = create.with_property("delta.columnMapping.mode", "name");
-    let error = Table::builder("memory:///mapped").create(create).await.expect_err("refused").to_string();
-    assert!(error.contains("delta.columnMapping.mode to name"), "{error}");
+async fn a_table_replaced_gives_no_column_id_twice() {
     let world = World::with_names().await;
-    let properties = [("delta.columnMapping.mode".to_owned(), "name".to_owned())];
-    assert!(world.table.set_properties(properties.into()).await.is_err());
+    let create = || {
+        let create = CreateTable::from_arrow(&names(&[]).schema()).expect("schema");
+        let create = create.with_property("delta.columnMapping.mode", "id").with_if_exists(IfExists::Replace);
+        Table::builder("memory:///t").with_location(world.table.location().clone()).create(create)
+    };
+    let ids = async |table: &Table| -> Vec<Option<i64>> {
+        table.snapshot().await.expect("loaded").schema().fields.iter().map(|f| f.mapping_id()).collect()
+    };
+    assert_eq!(ids(&create().await.expect("replaced")).await, [Some(1), Some(2)]);
+    assert_eq!(ids(&create().await.expect("replaced")).await, [Some(3), Some(4)]);
+    world.other_handle().await.append(vec![range(0..2)]).await.expect("appended");
+    assert_eq!(rows_now(&world).await, ["0|n0", "1|n1"]);
+}
+
+#[tokio::test]
+async fn fields_of_structs_are_matched_by_name() {
+    let field = |name: &str| StructField::new(name, PrimitiveType::Integer, true);
+    let schema = |fields: &[&str]| {
+        let inner = DataType::struct_of(fields.iter().map(|name| field(name)).collect());
+        let list = DataType::array_of(inner.clone(), true);
+        StructType::new(vec![StructField::new("s", inner, true), StructField::new("l", list, true)]).expect("valid")
+    };
+    let world = World::new(CreateTable::new(schema(&["a", "b", "c"]))).await;
+    let batch = |fields: &[&str]| {
+        let arrow = schema(fields).to_arrow().expect("arrow");
+        let values = |start: i32| -> ArrayRef {
+            let ArrowType::Struct(inner) = arrow.field(0).data_type() else { panic!("a struct") };
+            let columns = (0..fields.len() as i32).map(|at| Arc::new(Int32Array::from(vec![start + at])) as ArrayRef);
+            Arc::new(StructArray::new(inner.clone(), columns.collect(), None))
+        };
+        let ArrowType::List(element) = arrow.field(1).data_type() else { panic!("a list") };
+        let list = ListArray::new(element.clone(), OffsetBuffer::from_lengths([1]), values(10), None);
+        RecordBatch::try_new(arrow.clone(), vec![values(1), Arc::new(list)]).expect("columns fit")
+    };
+    world.table.append(vec![batch(&["b", "A"])]).await.expect("appended");
+    assert_eq!(rows_now(&world).await, ["{a: 2, b: 1, c: NULL}|[{a: 11, b: 10, c: NULL}]"]);
+    let error = world.table.append(vec![batch(&["a", "d"])]).await.expect_err("refused").to_string();
+    assert!(error.contains("column s.d that the table lacks"), "{error}");
 }

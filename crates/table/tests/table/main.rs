@@ -6,6 +6,7 @@ mod changing_rows;
 mod checking;
 mod checkpoints;
 mod concurrency;
+mod dropping_features;
 mod faults;
 mod generated;
 mod hostile;

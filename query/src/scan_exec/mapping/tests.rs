@@ -5,7 +5,7 @@ use floe_table_format::PrimitiveType;
 use super::*;
 
 fn long(name: &str, physical: &str, id: i64) -> StructField {
-    let mut field = StructField::new(name, DeltaType::Primitive(PrimitiveType::Long), true);
+    let mut field = StructField::new(name, PrimitiveType::Long, true);
     field.metadata.insert("delta.columnMapping.physicalName".into(), physical.into());
     field.metadata.insert(COLUMN_MAPPING_ID.into(), id.into());
     field
@@ -50,8 +50,23 @@ fn nested_names_change_and_values_do_not() {
     let values: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
     let list: ArrayRef = Arc::new(ListArray::new(item, OffsetBuffer::from_lengths([2, 1]), values, None));
     let wanted = DataType::List(Arc::new(Field::new("element", DataType::Int64, true)));
-    assert!(same_layout(list.data_type(), &wanted, false));
+    assert!(same_layout(list.data_type(), &wanted));
     let relabelled = relabel(&list, &wanted).expect("it relabels");
     assert_eq!(relabelled.data_type(), &wanted);
     assert_eq!(relabelled.as_list::<i32>().value(0).as_primitive::<arrow::datatypes::Int64Type>().values(), &[1, 2]);
+}
+
+#[test]
+fn fields_of_structs_are_the_same_by_id_or_name_and_not_by_place() {
+    let field = |name: &str, id: Option<&str>| {
+        let ids = id.map(|id| (FIELD_ID.to_string(), id.to_string()));
+        Field::new(name, DataType::Int64, true).with_metadata(ids.into_iter().collect())
+    };
+    let type_of = |fields: Vec<Field>| DataType::Struct(fields.into());
+    let table = type_of(vec![field("a", Some("1")), field("b", Some("2"))]);
+    assert!(same_layout(&type_of(vec![field("a", None), field("b", None)]), &table));
+    assert!(same_layout(&type_of(vec![field("x", Some("1")), field("y", Some("2"))]), &table));
+    assert!(!same_layout(&type_of(vec![field("b", None), field("a", None)]), &table));
+    assert!(!same_layout(&type_of(vec![field("a", Some("2")), field("b", Some("1"))]), &table));
+    assert!(!same_layout(&type_of(vec![field("a", None)]), &table));
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::statement::split_statements;
+use floe_table::ColumnChange;
 
 fn parse_one(text: &str) -> Result<Statement> {
     let statements = split_statements(text)?;
@@ -152,6 +153,36 @@ fn what_is_no_statement_is_named() {
     check_error("VACUUM t RETAIN many HOURS", "cannot read the statement");
     check_error("OPTIMIZE t nonsense", "end of statement");
     check_error("CREATE TABLE t (a INT UNIQUE)", "not supported: foreign and unique keys");
-    check_error("ALTER TABLE t RENAME TO u", "not supported: ALTER TABLE");
+    check_error("ALTER TABLE t RENAME TO u", "not supported: renaming a table");
     check_error("EXPLAIN DELETE FROM t", "not supported: EXPLAIN");
+}
+
+#[test]
+fn changes_of_columns_are_read() {
+    let action = |sql: &str| match parsed(&format!("ALTER TABLE t {sql}")) {
+        Statement::Alter { action, .. } => action,
+        other => panic!("{sql}: {other:?}"),
+    };
+    let AlterAction::AddColumns(added) = action("ADD COLUMNS (a.b INT DEFAULT 1 COMMENT 'x' AFTER `c d`, e INT FIRST)")
+    else {
+        panic!("no ADD COLUMNS");
+    };
+    assert_eq!((added[0].parent.as_slice(), added[0].field.name.as_str()), (["a".to_owned()].as_slice(), "b"));
+    assert_eq!(added[0].place, floe_table_format::schema::Place::After("c d".into()));
+    assert_eq!(added[0].field.default_expression(), Some("1"));
+    assert!(matches!(action("RENAME COLUMN a.b TO c"), AlterAction::RenameColumn { to, .. } if to == "c"));
+    let AlterAction::DropColumns { paths, if_exists } = action("DROP COLUMNS IF EXISTS (a, b.c)") else {
+        panic!("no DROP COLUMNS");
+    };
+    assert!(if_exists && paths[1] == ["b", "c"]);
+    let change = |sql: &str| match action(sql) {
+        AlterAction::ChangeColumn { change, .. } => change,
+        other => panic!("{sql}: {other:?}"),
+    };
+    assert_eq!(change("ALTER COLUMN a DROP NOT NULL"), ColumnChange::DropNotNull);
+    assert_eq!(change("ALTER COLUMN a DROP DEFAULT"), ColumnChange::DropDefault);
+    assert_eq!(change("ALTER a SET DEFAULT 1 + 1"), ColumnChange::SetDefault("1 + 1".into()));
+    assert_eq!(change("ALTER COLUMN a.b COMMENT 'x'"), ColumnChange::Comment("x".into()));
+    check_error("ALTER TABLE t ALTER COLUMN a", "after ALTER COLUMN");
+    check_error("ALTER TABLE t RENAME COLUMN a", "TO");
 }

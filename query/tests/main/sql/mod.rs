@@ -2,9 +2,13 @@
 
 mod catalog;
 mod changes;
+mod columns;
 mod errors;
+mod evolution;
 mod feed;
 mod functions;
+mod generated;
+mod identity;
 mod keys;
 mod maintenance;
 mod names;

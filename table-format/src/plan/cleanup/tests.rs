@@ -28,7 +28,7 @@ fn what_the_kept_checkpoint_covers_goes_oldest_first() {
         entry("_last_checkpoint".into(), 0),
         entry("00000000000000000000.00000000000000000002.compacted.json".into(), 20),
     ]);
-    let doomed = plan_log_cleanup(&listing, TimestampMs(50));
+    let doomed = plan_log_cleanup(&listing, TimestampMs(50), None);
     let expected = [
         "00000000000000000000.00000000000000000002.compacted.json".into(),
         commit_name(version(0)),
@@ -44,7 +44,7 @@ fn what_the_kept_checkpoint_covers_goes_oldest_first() {
 #[test]
 fn without_an_old_complete_checkpoint_nothing_goes() {
     let commits: Vec<LogEntry> = (0..8).map(|v| commit(v, v as i64)).collect();
-    let with = |more: &[LogEntry]| plan_log_cleanup(&[&commits[..], more].concat(), TimestampMs(5));
+    let with = |more: &[LogEntry]| plan_log_cleanup(&[&commits[..], more].concat(), TimestampMs(5), None);
     assert_eq!(with(&[]), [""; 0]);
     assert_eq!(with(&[checkpoint(6, 6)]), [""; 0], "newer than the horizon");
     let part = |part: u32| entry(format!("{:020}.checkpoint.{part:010}.0000000002.parquet", 4), 4);
@@ -56,18 +56,18 @@ fn without_an_old_complete_checkpoint_nothing_goes() {
 #[test]
 fn a_gap_after_the_checkpoint_keeps_what_is_before() {
     let listing = [commit(0, 0), commit(1, 1), checkpoint(1, 1), commit(3, 3), checkpoint(3, 3), commit(4, 4)];
-    let doomed = plan_log_cleanup(&listing, TimestampMs(9));
+    let doomed = plan_log_cleanup(&listing, TimestampMs(9), None);
     assert_eq!(doomed, [commit_name(version(0)), checkpoint_name(version(1)), commit_name(version(1))]);
     let listing = [commit(0, 0), commit(1, 1), checkpoint(1, 1), commit(3, 3)];
-    assert_eq!(plan_log_cleanup(&listing, TimestampMs(9)), [""; 0]);
+    assert_eq!(plan_log_cleanup(&listing, TimestampMs(9), None), [""; 0]);
 }
 
 #[test]
 fn a_clock_set_back_does_not_make_commits_older() {
     // Version 1 was written late; version 2 has an earlier file time, but came after it.
     let listing = [commit(0, 0), commit(1, 100), commit(2, 10), checkpoint(2, 10), commit(3, 200)];
-    assert_eq!(plan_log_cleanup(&listing, TimestampMs(50)), [""; 0]);
-    assert_eq!(plan_log_cleanup(&listing, TimestampMs(101)).first(), Some(&commit_name(version(0))));
+    assert_eq!(plan_log_cleanup(&listing, TimestampMs(50), None), [""; 0]);
+    assert_eq!(plan_log_cleanup(&listing, TimestampMs(101), None).first(), Some(&commit_name(version(0))));
 }
 
 #[test]
@@ -95,7 +95,7 @@ proptest! {
             listing.push(checkpoint(v as u64, *time));
         }
         listing.sort_by(|a, b| a.name.cmp(&b.name));
-        let doomed = plan_log_cleanup(&listing, TimestampMs(horizon));
+        let doomed = plan_log_cleanup(&listing, TimestampMs(horizon), None);
         let mut latest = 0;
         let retained: Vec<u64> = times
             .iter()
@@ -115,4 +115,13 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn protected_checkpoints_go_all_at_once() {
+    let mut listing: Vec<LogEntry> = (0..8).map(|v| commit(v, v as i64 * 10)).collect();
+    listing.extend([checkpoint(2, 20), checkpoint(4, 40), checkpoint(6, 60)]);
+    let doomed = |horizon| plan_log_cleanup(&listing, TimestampMs(horizon), Some(version(5)));
+    assert_eq!(doomed(50), [""; 0], "it would stop at version 4");
+    assert_eq!(doomed(70).len(), 8, "six commits and two checkpoints");
 }
