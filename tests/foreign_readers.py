@@ -12,61 +12,26 @@ Run with the interpreter that `tests/peers/peers.sh python` prints.
 """
 
 import argparse
-import glob
 import os
 import subprocess
 import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "interop"))
+sys.dont_write_bytecode = True
+
 import duckdb
-import pyarrow
 import pyarrow.parquet
 
-S3_OPTIONS = ["AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_ALLOW_HTTP"]
+from engines import ENGINES, text
 
 
-def options():
-    return {name: os.environ[name] for name in S3_OPTIONS if name in os.environ}
+HERE_INSTALLED = ["deltalake", "duckdb"]
 
 
 def quoted(name):
     return '"' + name.replace('"', '""') + '"'
-
-
-def text(value):
-    return "'" + value.replace("'", "''") + "'"
-
-
-def read_deltalake(db, table, version):
-    """`to_pyarrow_table` refuses deletion vectors; the query path applies them."""
-    from deltalake import DeltaTable, QueryBuilder
-
-    on_s3 = table.startswith("s3://")
-    opened = DeltaTable(table, version=version, storage_options=options() if on_s3 else None)
-    rows = QueryBuilder().register("t", opened).execute("SELECT * FROM t")
-    db.register("foreign_rows", pyarrow.RecordBatchReader.from_stream(rows).read_all())
-
-
-def read_duckdb(db, table, version):
-    """The extension files come from wheels: INSTALL would go to the network."""
-    for name in ["httpfs", "delta"]:
-        found = glob.glob(f"{sys.prefix}/lib/python3*/site-packages/duckdb_extension_{name}/extensions/*/{name}.duckdb_extension")
-        db.execute(f"LOAD {text(found[0])}")
-    if table.startswith("s3://"):
-        given = options()
-        endpoint = given.get("AWS_ENDPOINT_URL", "")
-        db.execute(
-            f"CREATE SECRET (TYPE s3, KEY_ID {text(given['AWS_ACCESS_KEY_ID'])}, SECRET {text(given['AWS_SECRET_ACCESS_KEY'])},"
-            f" REGION {text(given['AWS_REGION'])}, ENDPOINT {text(endpoint.split('//')[-1])}, URL_STYLE 'path',"
-            f" USE_SSL {'false' if endpoint.startswith('http://') else 'true'})"
-        )
-    at = "" if version is None else f", VERSION {version}"
-    db.execute(f"ATTACH {text(table)} AS attached (TYPE delta{at})")
-    db.execute("CREATE VIEW foreign_rows AS SELECT * FROM attached")
-
-
-ENGINES = {"deltalake": read_deltalake, "duckdb": read_duckdb}
 
 
 def floe_rows(floe, table, version, target):
@@ -84,11 +49,11 @@ def floe_rows(floe, table, version, target):
 
 
 def compare(engine, table, version, floe_file):
-    db = duckdb.connect(config={"allow_unsigned_extensions": "true", "autoinstall_known_extensions": "false"})
+    db = duckdb.connect()
     db.execute("SET TimeZone = 'UTC'")
     db.execute(f"CREATE VIEW floe_rows AS SELECT * FROM read_parquet({text(floe_file)})")
     try:
-        ENGINES[engine](db, table, version)
+        db.register("foreign_rows", ENGINES[engine]().read(table, version))
     except Exception as error:  # whatever an engine raises is its refusal
         return f"refused: {type(error).__name__}: {str(error)[:500]}"
     columns = {name: kind for name, kind, *_ in db.execute("DESCRIBE floe_rows").fetchall()}
@@ -115,7 +80,7 @@ def main():
     arguments = argparse.ArgumentParser(usage=__doc__)
     arguments.add_argument("--floe", required=True)
     arguments.add_argument("--version", type=int)
-    arguments.add_argument("--engine", action="append", choices=sorted(ENGINES))
+    arguments.add_argument("--engine", action="append", choices=HERE_INSTALLED)
     arguments.add_argument("table")
     given = arguments.parse_args()
     failed = False
@@ -123,7 +88,7 @@ def main():
         floe_file = os.path.join(folder, "floe.parquet")
         floe_rows(given.floe, given.table, given.version, floe_file)
         rows = pyarrow.parquet.ParquetFile(floe_file).metadata.num_rows
-        for engine in given.engine or sorted(ENGINES):
+        for engine in given.engine or HERE_INSTALLED:
             began = time.monotonic()
             difference = compare(engine, given.table, given.version, floe_file)
             took = time.monotonic() - began

@@ -311,6 +311,10 @@ impl TypePlanner for SparkTypes {
                     _ => return Ok(None),
                 }
             }
+            // In nanoseconds, which DataFusion would take, the years before 1678 and after 2262 have no place.
+            ast::DataType::Timestamp(None | Some(6), ast::TimezoneInfo::None | ast::TimezoneInfo::WithoutTimeZone) => {
+                DataType::Timestamp(TimeUnit::Microsecond, None)
+            }
             ast::DataType::TimestampNtz(_) => DataType::Timestamp(TimeUnit::Microsecond, None),
             ast::DataType::Binary(_) => DataType::Binary,
             _ => return Ok(None),

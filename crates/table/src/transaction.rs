@@ -473,6 +473,8 @@ impl Transaction {
                     continue;
                 }
                 if with_vectors {
+                    // Such a file is not wholly new, and not every reader of change feeds looks at its vector.
+                    change.whole_files &= !self.change.removes.is_empty();
                     add.stats = add.stats.map(|json| stats::widen(&json, total));
                     vectors.push((add, rows.clone()));
                 } else {

@@ -219,6 +219,19 @@ fn hostile_bitmaps_are_refused() {
 }
 
 #[test]
+fn the_four_zero_bytes_that_trino_leaves_behind_a_set_are_read_over() {
+    // Written by Trino 476: rows 4, 14 and 24.
+    let written =
+        "d1d339640100000000000000000000003a300000010000000000020010000000".to_owned() + "04000e00180000000000";
+    let bytes: Vec<u8> =
+        (0..written.len()).step_by(2).map(|at| u8::from_str_radix(&written[at..at + 2], 16).unwrap()).collect();
+    assert_eq!(bytes.len(), 42);
+    assert_eq!(RowSet::parse(&bytes), Ok(rows(&[4, 14, 24])));
+    check_corrupt(RowSet::parse(&[&bytes[..38], &[0, 0, 0, 1]].concat()), "4 bytes follow");
+    check_corrupt(RowSet::parse(&[&bytes[..], &[0; 4]].concat()), "8 bytes follow");
+}
+
+#[test]
 fn hostile_native_bitmaps_are_refused() {
     let native = |count: u32, size: u32, bitmap: &[u8]| {
         [&1_681_511_376u32.to_le_bytes()[..], &count.to_le_bytes(), &size.to_le_bytes(), bitmap].concat()

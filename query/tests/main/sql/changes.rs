@@ -133,3 +133,18 @@ async fn copy_writes_files_that_read_back() {
     world.run(&format!("COPY t TO '{folder}/' STORED AS PARQUET PARTITIONED BY (name)")).await;
     world.check_error("COPY t TO '/tmp/what.xyz'", "the format of /tmp/what.xyz is not known").await;
 }
+
+#[tokio::test]
+async fn timestamps_reach_from_year_1_to_9999() {
+    let world = World::new().await;
+    world.run("CREATE TABLE t (id INT, moment TIMESTAMP, local TIMESTAMP_NTZ)").await;
+    world
+        .run(
+            "INSERT INTO t VALUES (1, TIMESTAMP '9999-12-31 23:59:59.999999', TIMESTAMP '0001-01-01 00:00:00'),
+             (2, CAST('1600-02-29 12:00:00' AS TIMESTAMP), CAST('2262-04-12' AS TIMESTAMP))",
+        )
+        .await;
+    world.check("SELECT id FROM t WHERE moment > TIMESTAMP '2500-01-01 00:00:00'", &["1"]).await;
+    world.check("SELECT id FROM t WHERE moment = TIMESTAMP '1600-02-29 12:00:00'", &["2"]).await;
+    world.check("SELECT id FROM t WHERE local < TIMESTAMP '1000-01-01 00:00:00'", &["1"]).await;
+}

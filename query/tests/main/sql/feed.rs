@@ -89,6 +89,21 @@ async fn two_writers_of_one_file_leave_each_its_own_changes() {
     world.check(changes, &images).await;
 }
 
+#[tokio::test]
+async fn a_new_file_with_rows_that_do_not_count_has_its_changes_written_down() {
+    let world = World::new().await;
+    world
+        .run(
+            "CREATE TABLE t (id BIGINT PRIMARY KEY, v STRING) TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true');
+             INSERT INTO t VALUES (1, 'old'); INSERT INTO t VALUES (1, 'ignored'), (2, 'new') ON CONFLICT DO NOTHING",
+        )
+        .await;
+    world.check("SELECT id, v, _change_type FROM table_changes('t', 2)", &["2|new|insert"]).await;
+    let commit = std::fs::read_to_string(world.path("warehouse/default/t/_delta_log/00000000000000000002.json"));
+    let commit = commit.expect("a commit");
+    assert!(commit.contains("deletionVector") && commit.contains("_change_data/"), "{commit}");
+}
+
 type Row = (i64, String);
 
 fn statement() -> impl Strategy<Value = String> {

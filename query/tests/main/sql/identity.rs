@@ -115,7 +115,7 @@ async fn writers_at_the_same_time_never_give_out_one_value_twice() {
     let mut running = Vec::new();
     for writer in 0..writers {
         let session = world.again().await;
-        running.push(tokio::spawn(async move {
+        running.push(async move {
             for statement in 0..statements {
                 let value = writer * 100 + statement;
                 let sql = match statement % 3 {
@@ -128,11 +128,9 @@ async fn writers_at_the_same_time_never_give_out_one_value_twice() {
                 };
                 let _ = session.sql(&sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
             }
-        }));
+        });
     }
-    for writer in running {
-        writer.await.expect("no writer panicked");
-    }
+    futures::future::join_all(running).await;
     let ids = ids(&world).await;
     assert_eq!(ids.len(), writers as usize * statements as usize * 2);
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "{ids:?}");

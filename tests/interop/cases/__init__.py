@@ -1,0 +1,35 @@
+"""The cases: what Floe writes into a table `t`, and the conditions that its readers then filter by.
+
+A case shows one verb or one write feature. Its inserts are files of their own with ranges apart, so that a reader that skips
+files by statistics has something to skip: where the statistics are wrong, its rows are too.
+
+`features` and `verbs` are what Floe must take. `coming` may be refused by Floe, which is then what the transcript says;
+once Floe takes such a case it is compared like any other, and belongs into one of the other files.
+"""
+
+import dataclasses
+import importlib
+
+
+@dataclasses.dataclass
+class Case:
+    name: str
+    # What the transcript says it shows.
+    shows: str
+    sql: str
+    # Conditions in SQL that all engines understand, on the newest version.
+    where: tuple = ()
+    # The first version that is compared, beside the newest; none where older ones are gone, or the rows many.
+    since: int | None = 0
+    # The change feed is compared as well.
+    feed: bool = False
+    # Floe may refuse the statements.
+    coming: bool = False
+
+
+def all_cases():
+    found = []
+    for name in ["types", "partitions", "features", "verbs", "coming"]:
+        found += importlib.import_module(f"cases.{name}").CASES
+    assert len({case.name for case in found}) == len(found), "two cases have one name"
+    return found
