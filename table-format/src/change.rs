@@ -7,30 +7,8 @@ use serde_json::Value;
 use crate::action::{Add, Cdc, DomainMetadata, Metadata, Protocol, Remove, Txn};
 use crate::feature::Feature;
 use crate::predicate::Predicate;
+use crate::property::IsolationLevel;
 use crate::version::Version;
-
-/// How much concurrent work a transaction tolerates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum IsolationLevel {
-    /// The result equals the serial order of the versions, reads included.
-    Serializable,
-    /// Writes are serial; a blind append may land between a transaction's read and its write. Delta's default.
-    #[default]
-    WriteSerializable,
-    /// Only what was read is stable. For changes that keep the rows, such as compaction.
-    Snapshot,
-}
-
-impl IsolationLevel {
-    /// As `commitInfo.isolationLevel` spells it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            IsolationLevel::Serializable => "Serializable",
-            IsolationLevel::WriteSerializable => "WriteSerializable",
-            IsolationLevel::Snapshot => "SnapshotIsolation",
-        }
-    }
-}
 
 /// The verb of a commit with its parameters and counts, for `commitInfo`.
 #[derive(Debug, Clone, PartialEq, Default)]

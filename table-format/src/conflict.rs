@@ -34,9 +34,10 @@ mod tests;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::action::{Action, Add, CommitInfo, Metadata, Protocol, Remove};
-use crate::change::{ChangeSet, IsolationLevel, KeyRead, ReadSet};
+use crate::change::{ChangeSet, KeyRead, ReadSet};
 use crate::feature::{self, Feature};
 use crate::predicate::Truth;
+use crate::property::IsolationLevel;
 use crate::prune::{ColumnNames, truth_of_adds};
 use crate::state::TableState;
 use crate::version::Version;

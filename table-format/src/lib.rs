@@ -55,12 +55,12 @@ pub use action::{
     Action, Add, Cdc, CheckpointMetadata, CommitInfo, DeletionVectorDescriptor, DomainMetadata, Format, Metadata,
     Protocol, Remove, Sidecar, Txn, parse_commit, write_commit,
 };
-pub use change::{ChangeSet, Dropped, IsolationLevel, KeyRead, Operation, ReadSet};
+pub use change::{ChangeSet, Dropped, KeyRead, Operation, ReadSet};
 pub use conflict::{Redo, Rule, Verdict, Why};
 pub use deletion_vector::RowSet;
 pub use error::{FormatError, Result};
 pub use predicate::{CompareOp, Predicate, Truth};
-pub use property::{DuplicateKeys, MergeMode, TableProperties};
+pub use property::{DuplicateKeys, IsolationLevel, MergeMode, TableProperties};
 pub use scalar::Scalar;
 pub use schema::{DataType, PrimitiveType, StructField, StructType};
 pub use segment::{LogEntry, LogSegment};

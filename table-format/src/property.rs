@@ -15,6 +15,7 @@
 //! ```
 
 mod columns;
+mod isolation;
 mod registry;
 mod value;
 
@@ -24,12 +25,12 @@ mod tests;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use crate::change::IsolationLevel;
 use crate::error::{FormatError, Result, printable};
 use crate::schema::ColumnMappingMode;
 use crate::version::{TimestampMs, Version};
 
 pub use columns::{drop_column, rename_column, role_of_column};
+pub use isolation::IsolationLevel;
 pub use registry::{check_set, is_internal};
 
 /// Names of the properties that this crate acts on.

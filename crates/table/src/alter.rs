@@ -7,6 +7,7 @@ mod identity;
 mod mapping;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use floe_table_format::feature;
 use floe_table_format::{Metadata, Operation, Protocol, StructType, TableProperties, TableState, Version};
@@ -109,6 +110,24 @@ impl Table {
         transaction.set_metadata(metadata);
         let version = transaction.commit().await?.committed()?.version;
         Ok(AlterReport { version })
+    }
+}
+
+impl Snapshot {
+    /// This version as it would be with the columns that these rows have and the table lacks, at any depth. A change that is
+    /// begun on it commits the columns with its rows; until then nobody else sees them.
+    ///
+    /// # Errors
+    /// [`crate::TableError::Format`] for columns that the table cannot have.
+    pub fn grown_by(self: &Arc<Self>, rows: &StructType) -> Result<Arc<Snapshot>> {
+        let state = self.state();
+        let grown = state.schema.grown_by(rows).on(self.table().uri())?;
+        if grown == *state.schema {
+            return Ok(self.clone());
+        }
+        let metadata = Metadata { schema_string: grown.to_json(), ..state.metadata.clone() };
+        let (protocol, metadata) = completed(self.table(), self.committed(), metadata)?;
+        Ok(Arc::new(self.seen_as(protocol, metadata)?))
     }
 }
 

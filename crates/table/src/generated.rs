@@ -272,8 +272,10 @@ pub(crate) fn check_columns(table: &Table, schema: &StructType, partition_column
             field.identity().on(table.uri())?;
         }
         let Some(sql) = field.generation_expression() else { continue };
-        let other =
-            schema.fields.iter().find(|other| generates(other) && expression::mentions(sql, &[other.name.clone()]));
+        let other = schema
+            .fields
+            .iter()
+            .find(|other| generates(other) && expression::mentions(sql, std::slice::from_ref(&other.name)));
         if let Some(other) = other {
             let what = format!("it would be generated from {}, whose values are generated themselves", other.name);
             return refuse(name, &what);

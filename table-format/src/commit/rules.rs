@@ -246,9 +246,8 @@ fn check_domains(change: &ChangeSet, target: &Target<'_>) -> Result<()> {
     }
     let dropped = change.dropped.as_ref().map(|dropped| &dropped.feature);
     let all_removed = change.domains.iter().all(|domain| domain.removed);
-    if !has_feature(target.protocol, &Feature::DomainMetadata)
-        && !(all_removed && dropped == Some(&Feature::DomainMetadata))
-    {
+    let goes_with_its_feature = all_removed && dropped == Some(&Feature::DomainMetadata);
+    if !has_feature(target.protocol, &Feature::DomainMetadata) && !goes_with_its_feature {
         return needs("set a domain", &Feature::DomainMetadata);
     }
     if all_removed && dropped == Some(&Feature::RowTracking) {

@@ -3,8 +3,9 @@ use serde_json::json;
 use super::testing::{file, metadata, protocol, removal, schema, table, table_of, with_vector};
 use super::*;
 use crate::action::{Add, Cdc, DomainMetadata, Remove, Txn, parse_commit};
-use crate::change::{IsolationLevel, Operation};
+use crate::change::Operation;
 use crate::predicate::Predicate;
+use crate::property::IsolationLevel;
 
 const ALL: &[&str] = &[
     "appendOnly",

@@ -345,8 +345,10 @@ impl NewColumn {
         if !self.parent.is_empty()
             && let Some(column) = column.as_object_mut()
         {
-            column
-                .insert("name".into(), [self.parent.as_slice(), &[self.field.name.clone()]].concat().join(".").into());
+            column.insert(
+                "name".into(),
+                [self.parent.as_slice(), std::slice::from_ref(&self.field.name)].concat().join(".").into(),
+            );
         }
         match &self.place {
             Place::Last => serde_json::json!({ "column": column }),

@@ -212,7 +212,7 @@ impl Dropping<'_> {
     fn forget(&self, metadata: &mut Metadata) {
         let configuration = &mut metadata.configuration;
         configuration.retain(|key, _| {
-            !key.strip_prefix(name::FEATURE_PREFIX).is_some_and(|feature| Feature::from_name(feature) == self.feature)
+            key.strip_prefix(name::FEATURE_PREFIX).is_none_or(|feature| Feature::from_name(feature) != self.feature)
         });
         let properties: &[&str] = match self.feature {
             Feature::InCommitTimestamp => &[

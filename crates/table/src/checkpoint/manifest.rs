@@ -17,6 +17,9 @@ use super::ROWS_PER_BATCH;
 use crate::error::{OnTable, Result};
 use crate::table::Table;
 
+#[cfg(test)]
+mod tests;
+
 /// Writes a V2 checkpoint with so many actions in a sidecar. Files are encoded batch by batch and never held as JSON: that
 /// is only what grows with applications, domains and sidecars.
 pub(super) async fn write(table: &Table, state: &Arc<TableState>, actions_per_sidecar: usize) -> Result<()> {
