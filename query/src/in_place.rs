@@ -10,6 +10,7 @@ use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::sql::sqlparser::ast::ObjectName;
 use floe_storage::{Location, StoreKind};
+use floe_table::ErrorKind;
 use floe_table::Table;
 use floe_table_format::VersionSpec;
 use floe_table_format::error::printable;
@@ -64,7 +65,14 @@ impl Session {
 
     /// What a statement reads when it names a relation and a version of it.
     pub(crate) async fn provider_at(&self, name: &ObjectName, version: VersionSpec) -> Result<Arc<dyn TableProvider>> {
-        let snapshot = self.table_named(name).await?.at(version).await?;
+        let table = match self.table_named(name).await {
+            // A version from before a change that this build does not support may be readable.
+            Err(QueryError::Table(error)) if error.kind() == ErrorKind::Unsupported => {
+                self.unopened_table(name).await?
+            }
+            other => other?,
+        };
+        let snapshot = table.at(version).await?;
         Ok(Arc::new(FloeTableProvider::at(snapshot)?))
     }
 }

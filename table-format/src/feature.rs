@@ -103,7 +103,7 @@ fn check_mapped_fields(fields: &[StructField]) -> Option<String> {
 /// The structs that a type holds without another struct around them.
 fn structs_in(data_type: &DataType) -> Vec<&StructType> {
     match data_type {
-        DataType::Primitive(_) | DataType::Variant => Vec::new(),
+        DataType::Primitive(_) | DataType::Variant | DataType::Void | DataType::Interval(_) => Vec::new(),
         DataType::Struct(inner) => vec![inner],
         DataType::Array(inner) => structs_in(&inner.element),
         DataType::Map(inner) => structs_in(&inner.key).into_iter().chain(structs_in(&inner.value)).collect(),

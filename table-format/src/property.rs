@@ -15,7 +15,6 @@
 //! ```
 
 mod columns;
-mod isolation;
 mod registry;
 mod value;
 
@@ -30,7 +29,6 @@ use crate::schema::ColumnMappingMode;
 use crate::version::{TimestampMs, Version};
 
 pub use columns::{drop_column, rename_column, role_of_column};
-pub use isolation::IsolationLevel;
 pub use registry::{check_set, is_internal};
 
 /// Names of the properties that this crate acts on.
@@ -105,11 +103,36 @@ pub mod name {
     pub const INLINE_DELETION_VECTORS: &str = "floe.inlineDeletionVectors";
 }
 
+/// How much concurrent work a transaction tolerates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IsolationLevel {
+    /// The result equals the serial order of the versions, reads included.
+    Serializable,
+    /// Writes are serial; a blind append may land between a transaction's read and its write. Delta's default.
+    #[default]
+    WriteSerializable,
+    /// Only what was read is stable. For changes that keep the rows, such as compaction.
+    Snapshot,
+}
+
+impl IsolationLevel {
+    /// As `commitInfo.isolationLevel` spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            IsolationLevel::Serializable => "Serializable",
+            IsolationLevel::WriteSerializable => "WriteSerializable",
+            IsolationLevel::Snapshot => "SnapshotIsolation",
+        }
+    }
+}
+
 /// The properties of a table that Floe acts on, with the value that holds where the table does not set one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TableProperties {
     /// Whether rows may only be added.
     pub append_only: bool,
+    /// Whether types of columns may become wider ones.
+    pub enable_type_widening: bool,
     /// Commits from one checkpoint to the next.
     pub checkpoint_interval: u64,
     /// Which checkpoints to write.
@@ -213,6 +236,7 @@ impl Default for TableProperties {
     fn default() -> Self {
         TableProperties {
             append_only: false,
+            enable_type_widening: false,
             checkpoint_interval: 100,
             checkpoint_policy: CheckpointPolicy::Classic,
             log_retention_ms: 30 * DAY_MS,
@@ -281,6 +305,7 @@ impl TableProperties {
         let default = TableProperties::default();
         let parsed = TableProperties {
             append_only: read.optional(name::APPEND_ONLY, value::boolean).unwrap_or(default.append_only),
+            enable_type_widening: read.optional(name::ENABLE_TYPE_WIDENING, value::boolean).unwrap_or(false),
             checkpoint_interval: read
                 .optional(name::CHECKPOINT_INTERVAL, value::positive)
                 .unwrap_or(default.checkpoint_interval),

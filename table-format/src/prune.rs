@@ -232,7 +232,7 @@ fn sources<'a>(chunk: &'a FileChunk, names: ColumnNames<'_>) -> Result<Vec<Sourc
                 Some(evaluate::Column::Partition(name, data_type)) => {
                     Source::Partition(chunk.partition_column(&name), data_type)
                 }
-                Some(evaluate::Column::Data(path, data_type)) => {
+                Some(evaluate::Column::Data(path, data_type, _)) => {
                     Source::Data(chunk.stats_column(&path, &data_type)?, data_type)
                 }
                 None => Source::Unknown,

@@ -19,9 +19,11 @@ mod arrow_schema;
 mod edit;
 mod evolve;
 mod identity;
+mod interval;
 mod json;
 mod mapping;
 mod nearest;
+mod widen;
 
 #[cfg(test)]
 mod tests;
@@ -33,9 +35,10 @@ use serde_json::{Map, Value};
 
 use crate::error::{FormatError, Result, printable};
 
-pub use arrow_schema::PARQUET_FIELD_ID;
+pub use arrow_schema::{PARQUET_FIELD_ID, STORED_TYPE};
 pub use edit::Place;
 pub use identity::Identity;
+pub use interval::IntervalType;
 pub use nearest::nearest;
 
 /// How deep the JSON of a schema may nest: each struct counts three levels, each array and map one.
@@ -118,8 +121,12 @@ pub enum DataType {
     Array(Box<ArrayType>),
     /// Keys and values.
     Map(Box<MapType>),
-    /// A semi-structured value. Known by name, so that a schema with one can be described; not readable here.
+    /// A semi-structured value, which readers see as JSON text. Protocol section "Variant Data Type".
     Variant,
+    /// No value but null. In no file; of Spark, and not in the protocol.
+    Void,
+    /// A span of time, which readers see as text: `INTERVAL '1-2' YEAR TO MONTH`. Of Spark, and not in the protocol.
+    Interval(IntervalType),
 }
 
 /// The type of an array column.
@@ -227,6 +234,22 @@ impl DataType {
         self.any(&mut |t| *t == DataType::Primitive(wanted))
     }
 
+    /// The first type, this one or one inside it, that is read and not written: a variant or an interval.
+    pub fn first_read_only(&self) -> Option<DataType> {
+        let mut found = None;
+        self.any(&mut |t| {
+            let read_only = matches!(t, DataType::Variant | DataType::Interval(_));
+            found = read_only.then(|| t.clone());
+            read_only
+        });
+        found
+    }
+
+    /// Whether a type inside this one is void.
+    pub fn contains_void(&self) -> bool {
+        *self != DataType::Void && self.any(&mut |t| *t == DataType::Void)
+    }
+
     /// Whether this type or one inside it is a variant.
     pub fn contains_variant(&self) -> bool {
         self.any(&mut |t| *t == DataType::Variant)
@@ -235,7 +258,7 @@ impl DataType {
     fn any(&self, test: &mut impl FnMut(&DataType) -> bool) -> bool {
         test(self)
             || match self {
-                DataType::Primitive(_) | DataType::Variant => false,
+                DataType::Primitive(_) | DataType::Variant | DataType::Void | DataType::Interval(_) => false,
                 DataType::Struct(inner) => inner.fields.iter().any(|f| f.data_type.any(test)),
                 DataType::Array(inner) => inner.element.any(test),
                 DataType::Map(inner) => inner.key.any(test) || inner.value.any(test),
@@ -255,6 +278,8 @@ impl fmt::Display for DataType {
         match self {
             DataType::Primitive(primitive) => primitive.fmt(f),
             DataType::Variant => f.write_str("variant"),
+            DataType::Void => f.write_str("void"),
+            DataType::Interval(interval) => interval.fmt(f),
             DataType::Array(inner) => write!(f, "array<{}>", inner.element),
             DataType::Map(inner) => write!(f, "map<{},{}>", inner.key, inner.value),
             DataType::Struct(inner) => {
@@ -483,7 +508,7 @@ impl StructType {
 
 fn check_nested(data_type: &DataType, path: &str) -> Result<()> {
     match data_type {
-        DataType::Primitive(_) | DataType::Variant => Ok(()),
+        DataType::Primitive(_) | DataType::Variant | DataType::Void | DataType::Interval(_) => Ok(()),
         DataType::Struct(inner) => inner.check_duplicates(path),
         DataType::Array(inner) => check_nested(&inner.element, &child_path(path, "element")),
         DataType::Map(inner) => {
@@ -495,7 +520,7 @@ fn check_nested(data_type: &DataType, path: &str) -> Result<()> {
 
 fn visit_type<'a>(data_type: &'a DataType, visitor: &mut impl FnMut(&'a StructField)) {
     match data_type {
-        DataType::Primitive(_) | DataType::Variant => {}
+        DataType::Primitive(_) | DataType::Variant | DataType::Void | DataType::Interval(_) => {}
         DataType::Struct(inner) => {
             for field in &inner.fields {
                 visitor(field);
@@ -512,7 +537,7 @@ fn visit_type<'a>(data_type: &'a DataType, visitor: &mut impl FnMut(&'a StructFi
 
 fn physical_type(data_type: &DataType, mode: ColumnMappingMode) -> DataType {
     match data_type {
-        DataType::Primitive(_) | DataType::Variant => data_type.clone(),
+        DataType::Primitive(_) | DataType::Variant | DataType::Void | DataType::Interval(_) => data_type.clone(),
         DataType::Struct(inner) => DataType::Struct(Box::new(inner.to_physical(mode))),
         DataType::Array(inner) => DataType::array_of(physical_type(&inner.element, mode), inner.contains_null),
         DataType::Map(inner) => DataType::map_of(

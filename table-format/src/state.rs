@@ -84,7 +84,12 @@ impl TableState {
     /// As [`check_readable`] and [`check_column_mapping`].
     pub fn check_readable(&self) -> Result<()> {
         check_readable(&self.protocol, &self.metadata)?;
-        check_column_mapping(&self.metadata, &self.schema)
+        check_column_mapping(&self.metadata, &self.schema)?;
+        // Readers must fail on any other change (protocol section "Reader Requirements for Type Widening").
+        match self.schema.unknown_type_change().filter(|_| has_feature(&self.protocol, &Feature::TypeWidening)) {
+            Some(change) => Err(FormatError::UnsupportedFeature { operation: "read".into(), features: vec![change] }),
+            None => Ok(()),
+        }
     }
 
     /// The state after these commits, which follow this version in order.

@@ -103,7 +103,7 @@ impl StatsCollector {
         let columns = schema
             .fields
             .iter()
-            .filter(|field| !partition_columns.contains(&field.name))
+            .filter(|field| !partition_columns.contains(&field.name) && field.data_type != DataType::Void)
             .map(|field| node(field, mode, &mut indexed, &mut Vec::new()))
             .collect::<Result<_>>()?;
         Ok(StatsCollector { rows: 0, columns })
@@ -187,12 +187,14 @@ fn node(
             let fields = inner.fields.iter().map(|f| node(f, mode, indexed, path));
             Node::Struct { name, fields: fields.collect::<Result<_>>()? }
         }
-        DataType::Variant => {
+        DataType::Variant | DataType::Interval(_) => {
             return Err(FormatError::UnsupportedFeature {
                 operation: format!("write column {}", printable(&field.name)),
-                features: vec!["variantType".into()],
+                features: vec![format!("type {}", field.data_type)],
             });
         }
+        // In no file, and left out above; inside of another type it is not written.
+        DataType::Void => Node::Skipped,
         _ if !indexed.takes(path) => Node::Skipped,
         DataType::Primitive(data_type) => Node::Leaf(Leaf { name, nulls: 0, extent: Extent::of(*data_type) }),
         DataType::Array(_) | DataType::Map(_) => Node::Leaf(Leaf { name, nulls: 0, extent: Extent::NullsOnly }),

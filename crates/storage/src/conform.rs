@@ -11,6 +11,10 @@ use arrow::array::{
 };
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use floe_table_format::schema::STORED_TYPE;
+
+mod interval;
+mod variant;
 
 /// The key under which Arrow fields carry Parquet's field ids.
 const FIELD_ID: &str = "PARQUET:field_id";
@@ -61,6 +65,10 @@ pub fn conform_column(array: &ArrayRef, wanted: &Field) -> Result<ArrayRef, Stri
 fn conform_array(array: &ArrayRef, wanted: &Field) -> Result<ArrayRef, String> {
     if array.data_type() == wanted.data_type() {
         return Ok(array.clone());
+    }
+    if let Some(stored) = wanted.metadata().get(STORED_TYPE) {
+        let shown = if stored == "variant" { variant::to_json(array) } else { interval::to_text(array, stored) };
+        return shown.map_err(|what| format!("column {}: {what}", floe_table_format::error::printable(wanted.name())));
     }
     let broken = |error: arrow::error::ArrowError| format!("column {}: {error}", wanted.name());
     match (array.data_type(), wanted.data_type()) {

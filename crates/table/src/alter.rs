@@ -4,20 +4,17 @@ mod column;
 mod constraint;
 mod feature_drop;
 mod identity;
-mod mapping;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use floe_table_format::feature;
-use floe_table_format::{Metadata, Operation, Protocol, StructType, TableProperties, TableState, Version};
+use floe_table_format::{Metadata, Operation, TableProperties, Version};
 
 use crate::error::{OnTable, Result};
+use crate::metadata::completed;
 use crate::snapshot::Snapshot;
 use crate::table::Table;
 
 pub use column::{ColumnChange, NewColumn};
-pub(crate) use mapping::{map_columns, new_physical_name};
 
 /// What an alteration did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,38 +108,4 @@ impl Table {
         let version = transaction.commit().await?.committed()?.version;
         Ok(AlterReport { version })
     }
-}
-
-impl Snapshot {
-    /// This version as it would be with the columns that these rows have and the table lacks, at any depth. A change that is
-    /// begun on it commits the columns with its rows; until then nobody else sees them.
-    ///
-    /// # Errors
-    /// [`crate::TableError::Format`] for columns that the table cannot have.
-    pub fn grown_by(self: &Arc<Self>, rows: &StructType) -> Result<Arc<Snapshot>> {
-        let state = self.state();
-        let grown = state.schema.grown_by(rows).on(self.table().uri())?;
-        if grown == *state.schema {
-            return Ok(self.clone());
-        }
-        let metadata = Metadata { schema_string: grown.to_json(), ..state.metadata.clone() };
-        let (protocol, metadata) = completed(self.table(), self.committed(), metadata)?;
-        Ok(Arc::new(self.seen_as(protocol, metadata)?))
-    }
-}
-
-/// Changed metadata with what it needs to be the table's, and the protocol to go with it.
-///
-/// # Errors
-/// What the table cannot be: see [`Table::set_properties`] and [`Table::add_columns_at`].
-pub(crate) fn completed(table: &Table, state: &TableState, mut metadata: Metadata) -> Result<(Protocol, Metadata)> {
-    let uri = table.uri();
-    map_columns(table, &state.metadata, &mut metadata)?;
-    crate::row_tracking::name_columns(uri, table.env(), &mut metadata.configuration)?;
-    crate::key::check_roles(uri, &metadata)?;
-    let schema = StructType::parse(&metadata.schema_string).on(uri)?;
-    schema.check_names(feature::column_mapping_mode(&metadata).on(uri)?).on(uri)?;
-    crate::change_feed::check_columns(table, &metadata, &schema)?;
-    let required = feature::required_for(&metadata, &schema).on(uri)?;
-    Ok((feature::enable(&state.protocol, &required), metadata))
 }

@@ -159,7 +159,7 @@ impl Table {
     /// The metadata of this table with the columns of these rows in the place of its own.
     fn with_columns_of(&self, snapshot: &Snapshot, rows: &StructType) -> Result<(Protocol, Metadata)> {
         let state = snapshot.state();
-        let mut schema = StructType::default().grown_by(rows).on(self.uri())?;
+        let mut schema = StructType::default().grown_by(rows, false).on(self.uri())?;
         for field in schema.fields.iter_mut().filter(|field| state.properties.primary_key.contains(&field.name)) {
             field.nullable = false;
         }
@@ -169,6 +169,6 @@ impl Table {
                 format!("it is partitioned by {lost}, which they lack; CREATE OR REPLACE TABLE changes that too");
             return Err(self.refuse("take the columns of the rows over", what));
         }
-        crate::alter::completed(self, state, Metadata { schema_string: schema.to_json(), ..state.metadata.clone() })
+        crate::metadata::completed(self, state, Metadata { schema_string: schema.to_json(), ..state.metadata.clone() })
     }
 }

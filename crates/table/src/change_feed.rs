@@ -12,13 +12,14 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType as ArrowType, Field, Schema};
 use floe_index::{KeyHash, KeySet};
-use floe_table_format::{Add, Cdc, Metadata, RowSet, StructType, TableProperties, TableState};
+use floe_table_format::{Add, Cdc, RowSet, TableState};
 use futures::TryStreamExt;
 
-use crate::error::{OnTable, Result};
+use crate::error::Result;
 use crate::guard::KeyGuard;
+use crate::metadata::CHANGE_TYPE_COLUMN;
 use crate::scan::{RowFilter, file_rows, staged_file_rows};
-use crate::stage::{CHANGE_TYPE_COLUMN, Worker, WriteTarget, batch_bytes};
+use crate::stage::{Worker, WriteTarget, batch_bytes};
 use crate::table::Table;
 
 /// Old rows whose keys are looked for among the new ones at a time, at most, and the bytes of them that are held for it.
@@ -169,25 +170,6 @@ impl Held {
 const OLD: [&str; 2] = ["delete", "update_preimage"];
 /// What becomes of new rows.
 const NEW: [&str; 2] = ["insert", "update_postimage"];
-
-/// Columns that readers of a change feed get beside those of the table.
-const FEED_COLUMNS: [&str; 3] = [CHANGE_TYPE_COLUMN, "_commit_version", "_commit_timestamp"];
-
-/// Refuses a change feed of a table whose columns are named like the feed's own.
-///
-/// # Errors
-/// [`crate::TableError::InvalidRequest`] with the column.
-pub(crate) fn check_columns(table: &Table, metadata: &Metadata, schema: &StructType) -> Result<()> {
-    let feeds = TableProperties::parse(&metadata.configuration).on(table.uri())?.enable_change_data_feed;
-    let taken = |name: &&str| schema.fields.iter().any(|field| field.name.eq_ignore_ascii_case(name));
-    match FEED_COLUMNS.iter().find(|name| taken(name)).filter(|_| feeds) {
-        Some(name) => {
-            let what = format!("column {name} is one of the feed's own: rename it first");
-            Err(table.refuse("have a change feed (delta.enableChangeDataFeed)", what))
-        }
-        None => Ok(()),
-    }
-}
 
 /// The rows with what became of each: the second of `types` where it is one of a pair, else the first.
 fn with_change_type(batch: &RecordBatch, paired: &[bool], types: [&str; 2]) -> Result<RecordBatch> {

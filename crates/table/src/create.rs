@@ -7,9 +7,9 @@ use floe_table_format::property::name;
 use floe_table_format::schema::ColumnMappingMode;
 use floe_table_format::{ChangeSet, Format, Metadata, Operation, ReadSet, StructType, TableProperties, feature};
 
-use crate::alter::new_physical_name;
 use crate::commit::CommitOutcome;
 use crate::error::{OnTable, Result, TableError};
+use crate::metadata::new_physical_name;
 use crate::rows::BatchStream;
 use crate::table::{Table, TableBuilder};
 use crate::transaction::Transaction;
@@ -253,7 +253,7 @@ fn metadata(table: &Table, create: &CreateTable, before: Option<&Metadata>) -> R
         created_time: Some(env.now().0),
     };
     crate::key::check_roles(table.uri(), &metadata)?;
-    crate::change_feed::check_columns(table, &metadata, &create.schema)?;
+    crate::metadata::check_feed_columns(table, &metadata, &create.schema)?;
     crate::generated::check_columns(table, &create.schema, &create.partition_columns)?;
     Ok(metadata)
 }

@@ -46,6 +46,7 @@ mod snapshot;
 mod scan;
 
 mod locate;
+mod metadata;
 mod stage;
 
 mod guard;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use floe_table_format::{Metadata, Protocol, StructType, TableState, Version};
+use floe_table_format::{Metadata, StructType, TableState, Version};
 
 use crate::error::{OnTable, Result};
 use crate::load;
@@ -34,10 +34,22 @@ impl Snapshot {
         Snapshot { table, state, committed: None }
     }
 
-    /// This version as it would be with another protocol and metadata, which a change begun on it commits.
-    pub(crate) fn seen_as(&self, protocol: Protocol, metadata: Metadata) -> Result<Snapshot> {
-        let state = Arc::new(self.state.seen_as(protocol, metadata).on(self.table.uri())?);
-        Ok(Snapshot { table: self.table.clone(), state, committed: Some(self.committed().clone()) })
+    /// This version as it would be with the columns that these rows have and the table lacks, at any depth. A change that is
+    /// begun on it commits the columns with its rows; until then nobody else sees them.
+    ///
+    /// # Errors
+    /// [`crate::TableError::Format`] for columns that the table cannot have.
+    pub fn grown_by(self: &Arc<Self>, rows: &StructType) -> Result<Arc<Snapshot>> {
+        let uri = self.table.uri();
+        let grown = self.state.schema.grown_by(rows, self.state.properties.enable_type_widening).on(uri)?;
+        if grown == *self.state.schema {
+            return Ok(self.clone());
+        }
+        let metadata = Metadata { schema_string: grown.to_json(), ..self.state.metadata.clone() };
+        let committed = self.committed.as_ref().unwrap_or(&self.state);
+        let (protocol, metadata) = crate::metadata::completed(&self.table, committed, metadata)?;
+        let state = Arc::new(self.state.seen_as(protocol, metadata).on(uri)?);
+        Ok(Arc::new(Snapshot { table: self.table.clone(), state, committed: Some(committed.clone()) }))
     }
 
     /// The version as it is in the log.

@@ -16,7 +16,9 @@ use floe_storage::{DataFileWriter, WriterSettings};
 use floe_table_format::feature::column_mapping_mode;
 use floe_table_format::schema::ColumnMappingMode;
 use floe_table_format::stats::StatsCollector;
-use floe_table_format::{Add, DataType, Metadata, PrimitiveType, Protocol, Scalar, StructType, TableProperties, path};
+use floe_table_format::{
+    Add, DataType, FormatError, Metadata, PrimitiveType, Protocol, Scalar, StructType, TableProperties, path,
+};
 use futures::StreamExt;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
@@ -25,6 +27,7 @@ use crate::conform::conform;
 use crate::error::{OnTable, Result, TableError};
 use crate::generated::{Generator, IdentityValues};
 use crate::key::{KeyBounds, KeyRanges, PrimaryKey};
+use crate::metadata::CHANGE_TYPE_COLUMN;
 use crate::record_index::{NewKeys, Run, StagedFile, write_run};
 use crate::rows::BatchStream;
 use crate::scan::relabel;
@@ -64,8 +67,6 @@ impl StagedRows {
     }
 }
 
-/// The column of a change file that says what became of a row.
-pub(crate) const CHANGE_TYPE_COLUMN: &str = "_change_type";
 /// Where change files lie.
 const CHANGE_FOLDER: &str = "_change_data";
 
@@ -226,8 +227,18 @@ impl WriteTarget {
             let physical_name = physical.field(index).name().clone();
             partition_columns.push(PartitionColumn { index, physical_name, data_type });
         }
-        let mut file_columns: Vec<usize> =
-            (0..schema.fields.len()).filter(|i| partition_columns.iter().all(|p| p.index != *i)).collect();
+        for field in &schema.fields {
+            let read_only = field.data_type.first_read_only();
+            if let Some(kind) = read_only.or_else(|| field.data_type.contains_void().then_some(DataType::Void)) {
+                let features = vec![format!("type {kind} of column {}", field.name)];
+                return Err(FormatError::UnsupportedFeature { operation: "write rows".into(), features }).on(uri);
+            }
+        }
+        // A column of no type is in no file.
+        let is_stored = |column: &usize| {
+            schema.fields[*column].data_type != DataType::Void && partition_columns.iter().all(|p| p.index != *column)
+        };
+        let mut file_columns: Vec<usize> = (0..schema.fields.len()).filter(is_stored).collect();
         // Whether a column may be null is the table's rule, enforced before writing; files allow null, as Spark's do,
         // so that a constraint can be dropped without rewriting them.
         let mut file_fields: Vec<Field> =

@@ -88,7 +88,7 @@ pub(crate) async fn merge_growing(
         None => source,
         Some(keys) => match super::by_key::hold(state, source).await? {
             super::by_key::Source::Held(held) => {
-                return by_key(state, table, target, keys, held, on, clauses, new_columns).await;
+                return by_key(state, table, target, (keys, held), on, clauses, new_columns).await;
             }
             super::by_key::Source::TooLarge(source) => source,
         },
@@ -184,8 +184,7 @@ async fn by_key(
     state: &dyn Session,
     table: &Table,
     target: &TableReference,
-    keys: ByKey,
-    source: Held,
+    (keys, source): (ByKey, Held),
     on: Expr,
     clauses: Vec<MergeIntoClause>,
     new_columns: Option<&StructType>,

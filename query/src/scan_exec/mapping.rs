@@ -11,6 +11,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, RecordBatch, StructArray};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::Result;
@@ -20,7 +21,7 @@ use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr_adapter::{
     DefaultPhysicalExprAdapterFactory, PhysicalExprAdapter, PhysicalExprAdapterFactory,
 };
-use floe_table_format::schema::ColumnMappingMode;
+use floe_table_format::schema::{ColumnMappingMode, STORED_TYPE};
 use floe_table_format::{StructField, StructType};
 
 /// The field metadata key under which the Parquet reader gives a column's field id.
@@ -77,7 +78,7 @@ impl MappedField {
 #[derive(Debug)]
 pub(crate) struct FileColumnsAdapterFactory {
     columns: Arc<FileColumns>,
-    /// The columns with nested types as they lie in files, physical names and ids inside, by the table's names.
+    /// The columns with nested types, and those that readers see as text, as they lie in files, physical names and ids inside, by the table's names.
     nested: Arc<HashMap<String, FieldRef>>,
 }
 
@@ -86,7 +87,8 @@ impl FileColumnsAdapterFactory {
         let physical =
             schema.to_physical_arrow(mode).map_err(|e| datafusion::error::DataFusionError::External(Box::new(e)))?;
         let columns = schema.fields.iter().zip(physical.fields());
-        let nested = columns.filter(|(_, physical)| physical.data_type().is_nested());
+        let shaped = |field: &FieldRef| field.data_type().is_nested() || field.metadata().contains_key(STORED_TYPE);
+        let nested = columns.filter(|(_, physical)| shaped(physical));
         let nested = nested.map(|(field, physical)| (field.name.clone(), physical.clone())).collect();
         Ok(FileColumnsAdapterFactory { columns: Arc::new(FileColumns::new(schema, mode)), nested: Arc::new(nested) })
     }
@@ -109,7 +111,10 @@ impl PhysicalExprAdapterFactory for FileColumnsAdapterFactory {
             };
             let shape = match self.nested.get(wanted.name()) {
                 // Names inside are compared with those in the file; what is at the same place need not be the same field.
-                Some(stored) if field.data_type().is_nested() && field.data_type() != wanted.data_type() => {
+                Some(stored)
+                    if field.data_type() != wanted.data_type()
+                        && (field.data_type().is_nested() || stored.metadata().contains_key(STORED_TYPE)) =>
+                {
                     let stored = (!same_layout(field.data_type(), stored.data_type())).then(|| stored.clone());
                     Some(Shape { stored, shown: Arc::new(wanted.clone()) })
                 }
@@ -245,7 +250,7 @@ impl PhysicalExpr for ShapeExpr {
         let array = self.input.evaluate(batch)?.into_array(batch.num_rows())?;
         let array = match &self.shape.stored {
             Some(stored) => floe_storage::conform::conform_column(&array, stored)
-                .map_err(|what| datafusion::error::DataFusionError::Execution(what))?,
+                .map_err(datafusion::error::DataFusionError::Execution)?,
             None => array,
         };
         Ok(ColumnarValue::Array(relabel(&array, self.shape.shown.data_type())?))
@@ -292,6 +297,8 @@ fn relabel(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
             let entries = relabel(&entries, field.data_type())?.as_struct().clone();
             Ok(Arc::new(MapArray::try_new(field.clone(), offsets, entries, nulls, *sorted)?))
         }
+        // What was made as text, shown as the view that the session reads text as.
+        (DataType::Utf8, DataType::Utf8View) => Ok(cast(array, to)?),
         (from, to) => Err(datafusion::error::DataFusionError::Internal(format!("cannot relabel {from} as {to}"))),
     }
 }

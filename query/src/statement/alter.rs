@@ -2,8 +2,9 @@
 
 use datafusion::sql::sqlparser::ast::ObjectName;
 use floe_table::ColumnChange;
+use floe_table_format::DataType;
 
-use crate::error::Result;
+use crate::error::{QueryError, Result};
 use crate::output::{Done, Outcome};
 use crate::session::Session;
 use crate::statement::AlterAction;
@@ -56,6 +57,17 @@ pub(super) async fn alter(session: &Session, name: &ObjectName, action: AlterAct
                 check_default(session, &field.clone().with_metadata("CURRENT_DEFAULT", sql.as_str()))?;
             }
             (format!("changed column {} of {name}", path.join(".")), table.change_column(&path, change).await?)
+        }
+        AlterAction::WidenColumn { path, to } => {
+            let column = path.join(".");
+            let DataType::Primitive(wide) = to else {
+                return Err(QueryError::unsupported(
+                    format!("changing column {column} to {to}"),
+                    "a type changes one value at a time: ALTER COLUMN s.field, l.element, m.key or m.value TYPE ...",
+                ));
+            };
+            let what = format!("column {column} of {name} is {to} now");
+            (what, table.widen_column(&path, wide).await?)
         }
         AlterAction::AddConstraint { name: constraint, sql } => {
             let what = format!("added constraint {constraint} to {name}");

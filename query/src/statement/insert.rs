@@ -1,12 +1,13 @@
 //! INSERT of rows whose columns are not those of the table: by name, or with columns that the table gets with them.
 
+use arrow::datatypes::DataType as ArrowType;
 use datafusion::catalog::TableProvider;
 use datafusion::common::Column;
 use datafusion::dataframe::DataFrame;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlanBuilder};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast;
 use floe_table::{AppendOptions, SaveMode, SchemaMode, Snapshot};
-use floe_table_format::StructField;
+use floe_table_format::{DataType, StructField};
 
 use crate::error::{QueryError, Result};
 use crate::output::{Done, Outcome};
@@ -70,6 +71,7 @@ async fn insert_once(session: &Session, mut insert: ast::Insert, modifiers: Modi
         let (qualifier, field) = plan.schema().qualified_field(at);
         let value = Expr::Column(Column::new(qualifier.cloned(), field.name()));
         let value = match arrow.field_with_name(name) {
+            Ok(_) if modifiers.grows && widens(&snapshot, name, field.data_type()) && !is_literal(&plan, at) => value,
             // Nested values are fitted field by field where they are written.
             Ok(column) if !column.data_type().is_nested() => value.cast_to(column.data_type(), plan.schema())?,
             _ => value,
@@ -94,6 +96,33 @@ async fn insert_once(session: &Session, mut insert: ast::Insert, modifiers: Modi
         false => format!("inserted {} into {name} (version {})", rows(report.rows_added), report.version),
     };
     Ok(Done::new(text).with_affected_rows(report.rows_added).with_version(report.version).into())
+}
+
+/// Whether rows of this type give the column a wider one.
+fn widens(snapshot: &Snapshot, column: &str, rows: &ArrowType) -> bool {
+    let own = snapshot.schema().field(column).map(|field| field.data_type.clone());
+    match (own, DataType::from_arrow(rows)) {
+        (Some(DataType::Primitive(own)), Ok(DataType::Primitive(rows))) => {
+            snapshot.state().properties.enable_type_widening && own.widens_with_rows_of(&rows)
+        }
+        _ => false,
+    }
+}
+
+/// Whether a column of the rows is written down as values: their type is the parser's, and says nothing about the rows.
+fn is_literal(plan: &LogicalPlan, column: usize) -> bool {
+    match plan {
+        LogicalPlan::Values(_) => true,
+        LogicalPlan::Projection(projection) => match projection.expr.get(column).map(|expr| expr.clone().unalias()) {
+            Some(Expr::Literal(_, _)) => true,
+            Some(Expr::Column(from)) => {
+                projection.input.schema().index_of_column(&from).is_ok_and(|at| is_literal(&projection.input, at))
+            }
+            _ => false,
+        },
+        LogicalPlan::SubqueryAlias(alias) => is_literal(&alias.input, column),
+        _ => false,
+    }
 }
 
 /// What the columns of the rows are called in the table, spelled as there if they are there.

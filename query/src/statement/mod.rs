@@ -23,7 +23,7 @@ mod upsert;
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
 use floe_table::{ColumnChange, NewColumn};
-use floe_table_format::StructField;
+use floe_table_format::{DataType, StructField};
 use futures::future::BoxFuture;
 
 use crate::error::{QueryError, Result};
@@ -182,6 +182,7 @@ pub(crate) enum AlterAction {
     SyncIdentity(String),
     DropFeature { feature: String, truncate_history: bool },
     ChangeColumn { path: Vec<String>, change: ColumnChange },
+    WidenColumn { path: Vec<String>, to: DataType },
     AddConstraint { name: String, sql: String },
     DropConstraint { name: String, if_exists: bool },
     AddPrimaryKey(Vec<String>),

@@ -46,6 +46,8 @@ fn parse_nested(parser: &mut Parser<'_>, depth: usize) -> Result<DataType> {
         "TIMESTAMP" | "TIMESTAMP_LTZ" | "TIMESTAMPTZ" => PrimitiveType::Timestamp,
         "TIMESTAMP_NTZ" | "DATETIME" => PrimitiveType::TimestampNtz,
         "DECIMAL" | "DEC" | "NUMERIC" => parse_decimal(parser)?,
+        "VOID" => return Ok(DataType::Void),
+        "VARIANT" => return Ok(DataType::Variant),
         "ARRAY" => {
             parser.expect_token(&Token::Lt)?;
             let element = parse_nested(parser, depth + 1)?;

@@ -246,8 +246,8 @@ fn check_domains(change: &ChangeSet, target: &Target<'_>) -> Result<()> {
     }
     let dropped = change.dropped.as_ref().map(|dropped| &dropped.feature);
     let all_removed = change.domains.iter().all(|domain| domain.removed);
-    let goes_with_its_feature = all_removed && dropped == Some(&Feature::DomainMetadata);
-    if !has_feature(target.protocol, &Feature::DomainMetadata) && !goes_with_its_feature {
+    let goes_with_feature = all_removed && dropped == Some(&Feature::DomainMetadata);
+    if !goes_with_feature && !has_feature(target.protocol, &Feature::DomainMetadata) {
         return needs("set a domain", &Feature::DomainMetadata);
     }
     if all_removed && dropped == Some(&Feature::RowTracking) {

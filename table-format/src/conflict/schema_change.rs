@@ -86,7 +86,7 @@ fn unmapped_type(data_type: &DataType) -> Option<DataType> {
             inner.key = unmapped_type(&inner.key)?;
             inner.value = unmapped_type(&inner.value)?;
         }
-        DataType::Primitive(_) | DataType::Variant => {}
+        DataType::Primitive(_) | DataType::Variant | DataType::Void | DataType::Interval(_) => {}
     }
     Some(data_type)
 }

@@ -144,9 +144,11 @@ pub(super) const ROWS: &[Row] = &[
     Row::reader(Feature::VacuumProtocolCheck, "vacuumProtocolCheck", Full, Full),
     Row::writer(Feature::InCommitTimestamp, "inCommitTimestamp", Full),
     Row::writer(Feature::AllowColumnDefaults, "allowColumnDefaults", Full),
-    Row::reader(Feature::TypeWidening, "typeWidening", No, No),
-    Row::reader(Feature::VariantType, "variantType", No, No),
-    Row::reader(Feature::VariantShredding, "variantShredding", No, No).requires(&[Feature::VariantType]),
+    Row::reader(Feature::TypeWidening, "typeWidening", Full, Full).also_called(&["typeWidening-preview"]),
+    Row::reader(Feature::VariantType, "variantType", Full, UnlessActive).also_called(&["variantType-preview"]),
+    Row::reader(Feature::VariantShredding, "variantShredding", Full, UnlessActive)
+        .also_called(&["variantShredding-preview"])
+        .requires(&[Feature::VariantType]),
     // Cleaning up the log looks at the version before which it may not stop.
     Row::writer(Feature::CheckpointProtection, "checkpointProtection", Full),
     Row::writer(Feature::Collations, "collations", No).requires(&[Feature::DomainMetadata]),

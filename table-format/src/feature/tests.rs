@@ -89,7 +89,7 @@ fn names_are_unique_and_come_back() {
         assert!(row.requires.iter().all(|required| row_of(required).is_some()));
     }
     assert_eq!(Feature::from_name("timestampWithoutTimezone"), Feature::TimestampNtz);
-    assert_eq!(Feature::from_name("variantType-preview"), Feature::Unknown("variantType-preview".into()));
+    assert_eq!(Feature::from_name("variantType-preview"), Feature::VariantType);
 }
 
 #[test]
@@ -104,8 +104,9 @@ fn every_feature_of_the_plan_is_readable() {
 
 #[test]
 fn unreadable_tables_are_refused_with_all_reasons() {
-    let protocol = by_name(&["deletionVectors", "typeWidening", "fromTheFuture", "variantType-preview"], &[]);
-    let expected = ["typeWidening", "fromTheFuture", "variantType-preview"];
+    let protocol =
+        by_name(&["deletionVectors", "typeWidening", "geospatial", "fromTheFuture", "adaptiveMetadata"], &[]);
+    let expected = ["geospatial", "fromTheFuture", "adaptiveMetadata"];
     assert_eq!(in_the_way(check_readable(&protocol, &metadata(&[]))), expected);
     assert_eq!(in_the_way(check_readable(&legacy(4, 8), &metadata(&[]))), ["reader version 4"]);
     let csv = Metadata { format: Format { provider: "csv".into(), ..Format::default() }, ..metadata(&[]) };
@@ -192,7 +193,7 @@ fn unwritable_tables_are_refused() {
     assert_eq!(in_the_way(check_writable(&legacy(1, 8), &metadata(&[]), &one)), ["writer version 8"]);
     let future = by_name(&[], &["fromTheFuture", "collations"]);
     assert_eq!(in_the_way(check_writable(&future, &metadata(&[]), &one)), ["fromTheFuture", "collations"]);
-    assert_eq!(in_the_way(check_writable(&by_name(&["typeWidening"], &[]), &metadata(&[]), &one)), ["typeWidening"]);
+    assert_eq!(in_the_way(check_writable(&by_name(&["geospatial"], &[]), &metadata(&[]), &one)), ["geospatial"]);
     let iceberg = metadata(&[("delta.enableIcebergCompatV2", "true")]);
     assert_eq!(in_the_way(check_writable(&by_name(&[], &["icebergCompatV2"]), &iceberg, &one)), ["icebergCompatV2"]);
     let protected = metadata(&[("delta.requireCheckpointProtectionBeforeVersion", "7")]);

@@ -75,6 +75,14 @@ impl DataPath {
         format!("{}{}", utf8_percent_encode(first, QUOTED_FIRST_SEGMENT), utf8_percent_encode(rest, QUOTED))
     }
 
+    /// What two paths in the log have in common that name one file: a local one can be given as an absolute path or as a
+    /// URI with an empty authority or none. The protocol does not say so; Spark compares them so.
+    pub(crate) fn identity(encoded: &str) -> &str {
+        let Some(local) = encoded.strip_prefix("file:") else { return encoded };
+        let rooted = local.strip_prefix("//").unwrap_or(local);
+        if rooted.starts_with('/') { rooted } else { encoded }
+    }
+
     /// Checks that a decoded path stays inside the table; `shown` is the text that an error shows.
     pub(crate) fn check(decoded: &str, shown: &str) -> Result<()> {
         let refuse = |what: &str| Err(escapes(shown, what.into()));

@@ -56,6 +56,7 @@ fn all_properties_are_read() {
         ("floe.duplicateKeys", "latest"),
         ("floe.recordIndex", "false"),
         ("floe.autoCompact", "true"),
+        ("delta.enableTypeWidening", "true"),
         ("floe.inlineDeletionVectors", "true"),
         ("delta.dropFeatureTruncateHistory.retentionDuration", "12 hours"),
         ("delta.requireCheckpointProtectionBeforeVersion", "9"),
@@ -63,6 +64,7 @@ fn all_properties_are_read() {
     let path = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
     let expected = TableProperties {
         append_only: true,
+        enable_type_widening: true,
         checkpoint_interval: 7,
         checkpoint_policy: CheckpointPolicy::V2,
         log_retention_ms: 14 * DAY_MS,

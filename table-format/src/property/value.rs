@@ -1,6 +1,6 @@
 //! Texts of property values. Each function returns the value or what would be acceptable.
 
-use super::isolation::IsolationLevel;
+use super::IsolationLevel;
 use super::{CheckpointPolicy, DAY_MS, DuplicateKeys, MergeMode};
 use crate::schema::ColumnMappingMode;
 use crate::version::{TimestampMs, Version};

@@ -1,5 +1,7 @@
 //! A predicate over a chunk of files at once.
 
+use std::sync::Arc;
+
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, Int64Array, StringArray, cast::AsArray,
 };
@@ -157,8 +159,8 @@ impl Masks {
 pub(super) enum Column {
     /// Physical name of a partition column.
     Partition(String, PrimitiveType),
-    /// Physical path of a column in the files.
-    Data(Vec<String>, PrimitiveType),
+    /// Physical path of a column in the files, and whether its values were floats once.
+    Data(Vec<String>, PrimitiveType, bool),
 }
 
 /// Finds a column by its logical path; none if there is no such column or it is not primitive.
@@ -174,7 +176,7 @@ pub(super) fn resolve(names: ColumnNames<'_>, path: &[String]) -> Option<Column>
                     Some(name) if partitioned => Column::Partition(name, *data_type),
                     last => {
                         physical.extend(last);
-                        Column::Data(physical, *data_type)
+                        Column::Data(physical, *data_type, field.was(PrimitiveType::Float))
                     }
                 });
             }
@@ -206,6 +208,14 @@ enum Values {
     Unknown,
 }
 
+/// Bounds of a column that held floats once: their text has too few digits for the double that a float is.
+fn around_float(bounds: &ArrayRef, outer: fn(f64, f64) -> f64) -> ArrayRef {
+    match bounds.as_primitive_opt::<Float64Type>() {
+        Some(values) => Arc::new(values.unary::<_, Float64Type>(|value| outer(value, f64::from(value as f32)))),
+        None => bounds.clone(),
+    }
+}
+
 impl Bounds {
     /// None if the column is unknown or not primitive.
     fn of(chunk: &FileChunk, names: ColumnNames<'_>, path: &[String]) -> Result<Option<Bounds>> {
@@ -224,7 +234,7 @@ impl Bounds {
                 let values = Values::of(&typed, &typed);
                 Ok(Some(Bounds { data_type, values, may_be_null, may_have_value, complete: true }))
             }
-            Some(Column::Data(path, data_type)) => {
+            Some(Column::Data(path, data_type, was_float)) => {
                 let stats = chunk.stats_column(&path, &data_type)?;
                 let (nulls, records) = (&stats.null_count, chunk.num_records());
                 let known = |array: &Int64Array, i: usize| array.is_valid(i).then(|| array.value(i));
@@ -234,7 +244,10 @@ impl Bounds {
                         (Some(nulls), Some(records)) => nulls < records,
                         _ => true,
                     });
-                let values = Values::of(&stats.min, &stats.max);
+                let values = match was_float {
+                    true => Values::of(&around_float(&stats.min, f64::min), &around_float(&stats.max, f64::max)),
+                    false => Values::of(&stats.min, &stats.max),
+                };
                 let complete = !matches!(data_type, PrimitiveType::Float | PrimitiveType::Double);
                 Ok(Some(Bounds { data_type, values, may_be_null, may_have_value, complete }))
             }

@@ -12,6 +12,10 @@ use crate::error::{FormatError, Result, printable};
 /// Where the Parquet reader and writer look for a column's id.
 pub const PARQUET_FIELD_ID: &str = "PARQUET:field_id";
 
+/// Under which key a field of a file's Arrow schema names the Delta type of its values, where that is not the Arrow type
+/// that readers see: a variant or an interval, which readers see as text.
+pub const STORED_TYPE: &str = "floe.storedType";
+
 /// How Arrow names the zone of a `timestamp`, which is a point in time.
 const UTC: &str = "UTC";
 
@@ -116,6 +120,16 @@ impl Writer {
         matches!(self.mode, Some(ColumnMappingMode::Name | ColumnMappingMode::Id))
     }
 
+    /// The field of a data file with what it says beyond its Arrow type.
+    fn stored(&self, field: Field, data_type: &DataType) -> Field {
+        match data_type {
+            DataType::Variant | DataType::Interval(_) if self.mode.is_some() => {
+                field.with_metadata(HashMap::from([(STORED_TYPE.to_owned(), data_type.to_string())]))
+            }
+            _ => field,
+        }
+    }
+
     fn fields(&self, schema: &StructType, parent: &str) -> Result<Fields> {
         schema.fields.iter().map(|field| self.field(field, parent)).collect()
     }
@@ -134,8 +148,13 @@ impl Writer {
             path: name.to_owned(),
         };
         let arrow = Field::new(name, self.data_type(&field.data_type, &path, &nested)?, field.nullable);
+        let arrow = self.stored(arrow, &field.data_type);
         match field.mapping_id() {
-            Some(id) if self.mapped() => Ok(Arc::new(arrow.with_metadata(id_metadata(id)))),
+            Some(id) if self.mapped() => {
+                let mut metadata = arrow.metadata().clone();
+                metadata.extend(id_metadata(id));
+                Ok(Arc::new(arrow.with_metadata(metadata)))
+            }
             None if self.mode == Some(ColumnMappingMode::Id) => Err(FormatError::invalid_schema(format!(
                 "column {path} has no {}, which column mapping by id needs",
                 key::MAPPING_ID
@@ -157,16 +176,9 @@ impl Writer {
                 let entries = ArrowType::Struct(Fields::from(vec![key, value]));
                 ArrowType::Map(Arc::new(Field::new("key_value", entries, false)), false)
             }
-            DataType::Variant => {
-                return Err(FormatError::UnsupportedFeature {
-                    operation: "read the table".into(),
-                    features: vec![if path.is_empty() {
-                        "type variant".into()
-                    } else {
-                        format!("type variant of column {path}")
-                    }],
-                });
-            }
+            // As text; how files hold it stands beside it.
+            DataType::Variant | DataType::Interval(_) => ArrowType::Utf8,
+            DataType::Void => ArrowType::Null,
         })
     }
 
@@ -181,8 +193,13 @@ impl Writer {
     ) -> Result<FieldRef> {
         let nested = above.child(name);
         let field = Field::new(name, self.data_type(data_type, &child_path(path, name), &nested)?, nullable);
+        let field = self.stored(field, data_type);
         Ok(Arc::new(match nested.id() {
-            Some(id) => field.with_metadata(id_metadata(id)),
+            Some(id) => {
+                let mut metadata = field.metadata().clone();
+                metadata.extend(id_metadata(id));
+                field.with_metadata(metadata)
+            }
             None => field,
         }))
     }

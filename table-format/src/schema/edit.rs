@@ -217,7 +217,7 @@ impl<'a> Step<'a> {
             DataType::Struct(inner) => Step::Struct(inner),
             DataType::Array(inner) => Step::Array(&inner.element),
             DataType::Map(inner) => Step::Map(&inner.key, &inner.value),
-            DataType::Primitive(_) | DataType::Variant => Step::Leaf,
+            DataType::Primitive(_) | DataType::Variant | DataType::Void | DataType::Interval(_) => Step::Leaf,
         }
     }
 }

@@ -3,7 +3,9 @@
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
-use super::{ArrayType, DataType, MapType, NESTING_MAX, PrimitiveType, StructField, StructType, child_path};
+use super::{
+    ArrayType, DataType, IntervalType, MapType, NESTING_MAX, PrimitiveType, StructField, StructType, child_path,
+};
 use crate::error::{FormatError, Result, printable};
 
 pub(super) fn parse(json: &str) -> Result<StructType> {
@@ -31,7 +33,7 @@ pub(super) fn nesting_of(schema: &StructType) -> usize {
 
 fn type_nesting(data_type: &DataType) -> usize {
     match data_type {
-        DataType::Primitive(_) | DataType::Variant => 0,
+        DataType::Primitive(_) | DataType::Variant | DataType::Void | DataType::Interval(_) => 0,
         DataType::Struct(inner) => nesting_of(inner),
         DataType::Array(inner) => 1 + type_nesting(&inner.element),
         DataType::Map(inner) => 1 + type_nesting(&inner.key).max(type_nesting(&inner.value)),
@@ -108,6 +110,19 @@ fn parse_field(value: Value, parent: &str) -> Result<StructField> {
     Ok(StructField { name, data_type, nullable, metadata })
 }
 
+impl PrimitiveType {
+    /// The type of a name as the schema's JSON has it: what its `Display` gives.
+    ///
+    /// # Errors
+    /// [`FormatError::InvalidSchema`] for any other name.
+    pub fn parse(name: &str) -> Result<PrimitiveType> {
+        match parse_name(name, "a type")? {
+            DataType::Primitive(primitive) => Ok(primitive),
+            _ => Err(unsupported(name, "a type")),
+        }
+    }
+}
+
 fn parse_name(name: &str, path: &str) -> Result<DataType> {
     Ok(DataType::Primitive(match name {
         "string" => PrimitiveType::String,
@@ -125,9 +140,13 @@ fn parse_name(name: &str, path: &str) -> Result<DataType> {
         // Spark's default for a decimal without arguments.
         "decimal" => PrimitiveType::Decimal(10, 0),
         "variant" => return Ok(DataType::Variant),
+        "void" => return Ok(DataType::Void),
         other => match other.strip_prefix("decimal(").and_then(|rest| rest.strip_suffix(')')) {
             Some(arguments) => parse_decimal(arguments, other, path)?,
-            None => return Err(unsupported(other, path)),
+            None => match IntervalType::parse(other) {
+                Some(interval) => return Ok(DataType::Interval(interval)),
+                None => return Err(unsupported(other, path)),
+            },
         },
     }))
 }
@@ -221,6 +240,8 @@ impl Serialize for DataType {
         match self {
             DataType::Primitive(primitive) => serializer.collect_str(primitive),
             DataType::Variant => serializer.serialize_str("variant"),
+            DataType::Void => serializer.serialize_str("void"),
+            DataType::Interval(interval) => serializer.serialize_str(interval.name()),
             DataType::Struct(inner) => inner.serialize(serializer),
             DataType::Array(inner) => inner.serialize(serializer),
             DataType::Map(inner) => inner.serialize(serializer),

@@ -81,7 +81,7 @@ fn within(data_type: &mut DataType, visit: &mut dyn FnMut(&mut StructType)) {
             within(&mut inner.key, visit);
             within(&mut inner.value, visit);
         }
-        DataType::Primitive(_) | DataType::Variant => {}
+        DataType::Primitive(_) | DataType::Variant | DataType::Void | DataType::Interval(_) => {}
     }
 }
 

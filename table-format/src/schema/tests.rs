@@ -80,11 +80,11 @@ fn bad_decimals_are_refused() {
 
 #[test]
 fn unknown_types_are_named_with_their_column() {
-    let nested = json!({"type": "array", "elementType": schema_of_type(json!("interval day")), "containsNull": true});
+    let nested = json!({"type": "array", "elementType": schema_of_type(json!("interval week")), "containsNull": true});
     for (data_type, expected) in [
-        (json!("void"), "type void of column a"),
+        (json!("geometry"), "type geometry of column a"),
         (json!({"type": "udt", "class": "x"}), "type udt of column a"),
-        (nested, "type interval day of column a.element.a"),
+        (nested, "type interval week of column a.element.a"),
     ] {
         match type_of(data_type) {
             Err(FormatError::UnsupportedFeature { features, .. }) => assert_eq!(features, [expected]),
@@ -94,14 +94,22 @@ fn unknown_types_are_named_with_their_column() {
 }
 
 #[test]
-fn variant_is_known_but_not_readable() {
-    let schema = parse(schema_of_type(json!("variant"))).expect("a known type");
-    assert_eq!(schema.fields[0].data_type, DataType::Variant);
-    assert!(schema.fields[0].data_type.contains_variant());
-    assert!(
-        matches!(schema.to_arrow(), Err(FormatError::UnsupportedFeature { features, .. }) if features == ["type variant of column a"])
-    );
-    assert_eq!(StructType::parse(&schema.to_json()), Ok(schema));
+fn variants_and_intervals_are_text_to_readers_and_files_say_what_they_are() {
+    for name in ["variant", "interval day to second", "interval year"] {
+        let schema = parse(schema_of_type(json!(name))).expect("a known type");
+        let field = &schema.fields[0];
+        assert_eq!(field.data_type.first_read_only().map(|t| t.to_string()).as_deref(), Some(name));
+        assert_eq!(field.data_type.contains_variant(), name == "variant");
+        let shown = schema.to_arrow().expect("readable");
+        assert_eq!((shown.field(0).data_type(), shown.field(0).metadata().len()), (&ArrowType::Utf8, 0));
+        let stored = schema.to_physical_arrow(ColumnMappingMode::None).expect("readable");
+        assert_eq!(stored.field(0).metadata().get(STORED_TYPE).map(String::as_str), Some(name));
+        assert_eq!(StructType::parse(&schema.to_json()), Ok(schema));
+    }
+    let void = parse(schema_of_type(json!("void"))).expect("a known type");
+    assert_eq!(void.to_arrow().expect("readable").field(0).data_type(), &ArrowType::Null);
+    assert!(!void.fields[0].data_type.contains_void() && void.fields[0].data_type.first_read_only().is_none());
+    assert_eq!(StructType::parse(&void.to_json()), Ok(void));
 }
 
 #[test]

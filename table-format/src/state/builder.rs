@@ -10,6 +10,7 @@ use super::chunk::{ChunkColumns, DeletionVectorColumns, DvKey, FileChunk, FileKe
 use super::index::{PathHash, PathIndex};
 use crate::action::{Add, DeletionVectorDescriptor};
 use crate::error::Result;
+use crate::path::DataPath;
 
 /// Rows after which a chunk is closed. Small under test, so that generated tables have boundaries to cross.
 pub(crate) const CHUNK_ROWS: usize = if cfg!(test) { 64 } else { 1 << 17 };
@@ -46,7 +47,7 @@ impl<'a> AddRow<'a> {
     }
 
     pub(crate) fn key(&self) -> FileKey<'a> {
-        FileKey { path: self.path, dv: self.deletion_vector.map(DvKey::from) }
+        FileKey { path: DataPath::identity(self.path), dv: self.deletion_vector.map(DvKey::from) }
     }
 }
 
@@ -174,7 +175,9 @@ impl ChunkBuilder {
     }
 
     fn is(&self, row: usize, key: &FileKey<'_>) -> bool {
-        if bytes_at(&self.paths, row) != key.path.as_bytes() {
+        let same =
+            std::str::from_utf8(bytes_at(&self.paths, row)).is_ok_and(|path| DataPath::identity(path) == key.path);
+        if !same {
             return false;
         }
         let storage_type = bytes_at(&self.dv_storage_types, row);

@@ -15,6 +15,7 @@ use super::index::{PathHash, PathIndex};
 use super::stats_text;
 use crate::action::{Add, DeletionVectorDescriptor};
 use crate::error::{FormatError, Result};
+use crate::path::DataPath;
 use crate::schema::PrimitiveType;
 
 /// The columns a [`FileChunk`] is made of. All have the same length; a missing column is one of nulls.
@@ -204,13 +205,15 @@ impl FileChunk {
     pub(crate) fn rows_of<'a>(&'a self, hash: PathHash, key: FileKey<'a>) -> impl Iterator<Item = u32> + 'a {
         self.index().candidates(hash).filter(move |row| {
             let row = *row as usize;
-            self.columns.paths.value(row) == key.path && self.columns.dv_key(row) == key.dv
+            DataPath::identity(self.columns.paths.value(row)) == key.path && self.columns.dv_key(row) == key.dv
         })
     }
 
     /// Rows of any logical file with this path, live or not.
     pub(crate) fn rows_of_path<'a>(&'a self, hash: PathHash, path: &'a str) -> impl Iterator<Item = u32> + 'a {
-        self.index().candidates(hash).filter(move |row| self.columns.paths.value(*row as usize) == path)
+        let path = DataPath::identity(path);
+        let is_same = move |row: &u32| DataPath::identity(self.columns.paths.value(*row as usize)) == path;
+        self.index().candidates(hash).filter(is_same)
     }
 
     /// Statistics of one file as JSON text, made from the parsed ones if there is no text.

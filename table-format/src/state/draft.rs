@@ -13,6 +13,7 @@ use super::index::PathHash;
 use super::tombstones::Tombstones;
 use crate::action::{Action, DeletionVectorDescriptor, DomainMetadata, Metadata, Protocol, Remove, Txn};
 use crate::error::{FormatError, Result, printable};
+use crate::path::DataPath;
 use crate::path::commit_name;
 use crate::property::TableProperties;
 use crate::schema::StructType;
@@ -238,7 +239,8 @@ impl Draft {
     }
 
     fn remove(&mut self, scope: &mut CommitScope, remove: &Remove) -> Result<()> {
-        let key = FileKey { path: &remove.path, dv: remove.deletion_vector.as_ref().map(DvKey::from) };
+        let key =
+            FileKey { path: DataPath::identity(&remove.path), dv: remove.deletion_vector.as_ref().map(DvKey::from) };
         if self.kill(PathHash::of(key.path), key) == Some(self.commit) {
             return Err(scope.corrupt(format!("add and remove of {} in one commit", printable(key.path))));
         }

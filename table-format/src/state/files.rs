@@ -9,6 +9,7 @@ use arrow::buffer::BooleanBuffer;
 use super::chunk::{FileChunk, FileKey, long_at};
 use super::index::PathHash;
 use crate::action::{Add, DeletionVectorDescriptor};
+use crate::path::DataPath;
 
 /// Where a file lies in one [`FileTable`]. Means nothing in the table of another version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -122,7 +123,7 @@ impl FileTable {
         let hash = PathHash::of(path);
         // A closure that borrows the key's parts would tie them to the chunk's lifetime; a plain loop does not.
         for (index, chunk) in self.inner.chunks.iter().enumerate() {
-            let key = FileKey { path, dv: deletion_vector.map(Into::into) };
+            let key = FileKey { path: DataPath::identity(path), dv: deletion_vector.map(Into::into) };
             for row in chunk.rows_of(hash, key) {
                 let id = FileId { chunk: index as u32, row };
                 if self.is_live(id) {

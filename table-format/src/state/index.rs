@@ -2,6 +2,8 @@
 
 use std::hash::Hasher;
 
+use crate::path::DataPath;
+
 /// A hash of a file's path. Of the path only: a look-up by path alone must find every entry of that path, whatever its
 /// deletion vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,7 +13,7 @@ impl PathHash {
     pub(crate) fn of(path: &str) -> Self {
         // SipHash with fixed keys: the same everywhere, and not trivially flooded by crafted paths.
         let mut hasher = std::hash::DefaultHasher::new();
-        hasher.write(path.as_bytes());
+        hasher.write(DataPath::identity(path).as_bytes());
         PathHash(hasher.finish() as u32)
     }
 }

@@ -386,3 +386,18 @@ fn merged_chunks_keep_statistics_of_both_kinds() {
         Some(vec![None, None, None, Some("x")])
     );
 }
+
+#[test]
+fn a_local_file_is_one_however_its_absolute_path_is_written() {
+    let add = |path: &str| Action::Add(Add { path: path.into(), size: 1, ..Add::default() });
+    let remove = |path: &str| Action::Remove(Remove { path: path.into(), ..Remove::default() });
+    let forms = ["/a/b%20c", "file:/a/b%20c", "file:///a/b%20c"];
+    for first in forms {
+        for second in forms {
+            let mut replay = Replay::new();
+            replay.add_commit(v(0), &[protocol(), metadata(), add(first)]).expect("applied");
+            replay.add_commit(v(1), &[remove(second)]).expect("applied");
+            assert_eq!(replay.finish(v(1)).expect("a state").files.len(), 0, "{first} {second}");
+        }
+    }
+}

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::chunk::{DvKey, FileKey};
 use super::files::FileTable;
 use crate::action::Remove;
+use crate::path::DataPath;
 
 /// Batches beyond which tombstones are merged, so that a table handle that lives long does not grow with every commit.
 const BATCHES_MAX: usize = 64;
@@ -72,5 +73,5 @@ impl Tombstones {
 }
 
 fn key(remove: &Remove) -> FileKey<'_> {
-    FileKey { path: &remove.path, dv: remove.deletion_vector.as_ref().map(DvKey::from) }
+    FileKey { path: DataPath::identity(&remove.path), dv: remove.deletion_vector.as_ref().map(DvKey::from) }
 }

@@ -124,3 +124,79 @@ fn a_batch_without_columns_keeps_its_rows() {
     let file = batch(vec![(Field::new("l", lists.data_type().clone(), true), Arc::new(lists))]);
     assert_eq!(conform(&file, &schema(vec![])).unwrap().num_rows(), 2);
 }
+
+mod variants {
+    use arrow::array::{Array, ArrayRef, BinaryArray, StringArray, StructArray};
+    use arrow::datatypes::{DataType, Field, Fields};
+    use parquet_variant_compute::{json_to_variant, shred_variant};
+    use proptest::prelude::*;
+
+    use super::super::variant::to_json;
+    use super::*;
+
+    fn texts(column: &ArrayRef) -> Vec<Option<String>> {
+        column.as_any().downcast_ref::<StringArray>().expect("text").iter().map(|t| t.map(str::to_owned)).collect()
+    }
+
+    fn variants(texts: &[Option<&str>]) -> parquet_variant_compute::VariantArray {
+        let texts: ArrayRef = Arc::new(StringArray::from(texts.to_vec()));
+        json_to_variant(&texts).expect("JSON")
+    }
+
+    /// JSON without spaces, of up to three levels.
+    fn json() -> impl Strategy<Value = String> {
+        let leaf = prop_oneof![
+            Just("null".to_owned()),
+            any::<i64>().prop_map(|n| n.to_string()),
+            "[a-z é]{0,9}".prop_map(|t| format!("\"{t}\"")),
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(|items| format!("[{}]", items.join(","))),
+                prop::collection::btree_map("[a-d]", inner, 0..4).prop_map(|fields| {
+                    let fields: Vec<String> =
+                        fields.into_iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+                    format!("{{{}}}", fields.join(","))
+                }),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn variants_are_shown_as_the_json_they_hold_shredded_or_not(rows in prop::collection::vec(prop::option::of(json()), 1..6)) {
+            let rows: Vec<Option<&str>> = rows.iter().map(|row| row.as_deref()).collect();
+            let array = variants(&rows);
+            let expected: Vec<Option<String>> = rows.iter().map(|row| row.map(str::to_owned)).collect();
+            let plain: ArrayRef = Arc::new(array.inner().clone());
+            prop_assert_eq!(&texts(&to_json(&plain).expect("variants")), &expected);
+            let inner = Fields::from(vec![Field::new("b", DataType::Int64, true)]);
+            let shape = Fields::from(vec![
+                Field::new("a", DataType::Int64, true),
+                Field::new("b", DataType::Struct(inner), true),
+                Field::new("c", DataType::new_list(DataType::Utf8, true), true),
+            ]);
+            let shredded = shred_variant(&array, &DataType::Struct(shape)).expect("shredded");
+            let shredded: ArrayRef = Arc::new(shredded.inner().clone());
+            prop_assert_eq!(&texts(&to_json(&shredded).expect("variants")), &expected);
+        }
+
+        #[test]
+        fn bytes_that_are_no_variant_are_told(metadata in prop::collection::vec(any::<u8>(), 0..12), value in prop::collection::vec(any::<u8>(), 0..24)) {
+            let column = |bytes: &[u8]| -> ArrayRef { Arc::new(BinaryArray::from(vec![bytes])) };
+            let columns = [("metadata", column(&metadata)), ("value", column(&value))];
+            let array: ArrayRef = Arc::new(StructArray::try_from(columns.to_vec()).expect("two columns"));
+            if let Err(what) = to_json(&array) {
+                prop_assert!(!what.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn another_shape_is_no_variant() {
+        let number: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+        assert!(to_json(&number).is_err());
+        let wrong: ArrayRef = Arc::new(StructArray::try_from(vec![("value", number)]).expect("a column"));
+        assert!(to_json(&wrong).is_err());
+    }
+}

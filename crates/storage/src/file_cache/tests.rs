@@ -45,8 +45,8 @@ fn content(seed: u8, size: u64) -> Bytes {
 async fn look_up(store: &DataStore, file: &str, whole: &Bytes, times: u64) {
     for n in 0..times {
         let from = n * 4096 % (whole.len() as u64 - 4096);
-        let part = from..from + 4096;
-        let parts = store.get_ranges_kept(file, whole.len() as u64, std::slice::from_ref(&part)).await.unwrap();
+        let piece = from..from + 4096;
+        let parts = store.get_ranges_kept(file, whole.len() as u64, std::slice::from_ref(&piece)).await.unwrap();
         assert_eq!(parts, [whole.slice(from as usize..from as usize + 4096)]);
     }
 }

@@ -4,7 +4,8 @@ use floe_table_format::feature::column_mapping_mode;
 use floe_table_format::property::name::PRIMARY_KEY;
 use floe_table_format::schema::{ColumnMappingMode, Place};
 use floe_table_format::{
-    FormatError, Metadata, Operation, StructField, StructType, TableProperties, TableState, expression, property,
+    FormatError, Metadata, Operation, PrimitiveType, StructField, StructType, TableProperties, TableState, expression,
+    property,
 };
 
 use super::AlterReport;
@@ -50,6 +51,13 @@ pub enum ColumnChange {
     SetDefault(String),
     /// Rows that do not give a value get null.
     DropDefault,
+}
+
+/// Whether a key's values have the same hashes in both types.
+fn hashes_alike(from: PrimitiveType, to: PrimitiveType) -> bool {
+    use PrimitiveType::{Byte, Double, Float, Integer, Long, Short};
+    let is_integer = |data_type| matches!(data_type, Byte | Short | Integer | Long);
+    (is_integer(from) && is_integer(to)) || (from, to) == (Float, Double)
 }
 
 impl Table {
@@ -212,6 +220,46 @@ impl Table {
         }
         // What column mapping gave the column elsewhere counts for nothing here.
         Ok(StructType { fields: vec![field] }.without_mapping().fields.remove(0))
+    }
+
+    /// Gives a column a wider type. Files stay as they are: readers turn what they hold into the wider type.
+    ///
+    /// `element` leads into an array, `key` and `value` into a map. Protocol section "Type Widening".
+    ///
+    /// # Errors
+    /// [`crate::TableError::InvalidRequest`] on a table without `delta.enableTypeWidening`, and for a column that a
+    /// constraint or a generated column names, or whose values are numbered; `InvalidChange` inside
+    /// [`crate::TableError::Format`] if it is not there or the type is not a wider one.
+    pub async fn widen_column(&self, path: &[String], to: PrimitiveType) -> Result<AlterReport> {
+        let column = path.join(".");
+        let shown = serde_json::json!({ "name": column, "type": to.to_string(), "nullable": true, "metadata": {} });
+        let operation = Operation::new("CHANGE COLUMN").with_parameter("column", shown.to_string());
+        self.alter(operation, |metadata| {
+            let doing = format!("change the type of column {column}");
+            if !TableProperties::parse(&metadata.configuration).on(self.uri())?.enable_type_widening {
+                let what = "older files would not fit; \
+                            ALTER TABLE ... SET TBLPROPERTIES ('delta.enableTypeWidening' = 'true') lets readers widen them";
+                return Err(self.refuse(&doing, what));
+            }
+            let mut schema = StructType::parse(&metadata.schema_string).on(self.uri())?;
+            let path = schema.spelled(path).on(self.uri())?;
+            self.refuse_dependents(metadata, &schema, &path, &doing)?;
+            if let [name] = path.as_slice()
+                && schema.field(name).is_some_and(|field| field.is_identity())
+            {
+                return Err(self.refuse(&doing, "it is an identity column, which is BIGINT"));
+            }
+            let keyed = property::role_of_column(&metadata.configuration, &path).on(self.uri())? == Some(PRIMARY_KEY);
+            let from = schema.widen_field(&path, to).on(self.uri())?;
+            if keyed && !hashes_alike(from, to) {
+                let what = format!("it is part of the primary key, and the record index knows its values as {from}; \
+                                    ALTER TABLE ... DROP PRIMARY KEY first");
+                return Err(self.refuse(&doing, what));
+            }
+            metadata.schema_string = schema.to_json();
+            Ok(())
+        })
+        .await
     }
 
     /// Changes a column in other ways than its name and type.

@@ -7,6 +7,8 @@
 //! - checkpoints are written, behind which such readers need not look, and `checkpointProtection` keeps them in place;
 //! - with `TRUNCATE HISTORY` the history goes, once it has been free of the feature for a day.
 
+use std::sync::Arc;
+
 use floe_table_format::feature::{Feature, dependents, enable, has_feature, without};
 use floe_table_format::path::LogFile;
 use floe_table_format::plan::compact::CompactionGroup;
@@ -81,7 +83,11 @@ impl Table {
 fn is_in_history(feature: &Feature) -> bool {
     matches!(
         feature,
-        Feature::DeletionVectors | Feature::ColumnMapping | Feature::V2Checkpoint | Feature::VacuumProtocolCheck
+        Feature::DeletionVectors
+            | Feature::ColumnMapping
+            | Feature::TypeWidening
+            | Feature::V2Checkpoint
+            | Feature::VacuumProtocolCheck
     )
 }
 
@@ -158,6 +164,7 @@ impl Dropping<'_> {
                 )
             }
             Feature::ColumnMapping => table.remove_column_mapping().await,
+            Feature::TypeWidening => table.remove_type_changes().await,
             Feature::V2Checkpoint if table.snapshot().await?.state().properties.wants_v2_checkpoints() => {
                 let classic = [(name::CHECKPOINT_POLICY.to_owned(), "classic".to_owned())];
                 table.set_properties(classic.into()).await.map(drop)
@@ -309,6 +316,10 @@ impl Dropping<'_> {
             (Feature::ColumnMapping, Action::Metadata(metadata)) => {
                 metadata.configuration.get(name::COLUMN_MAPPING_MODE).is_some_and(|mode| mode != "none")
             }
+            (Feature::TypeWidening, Action::Metadata(metadata)) => {
+                metadata.configuration.get(name::ENABLE_TYPE_WIDENING).is_some_and(|on| on.eq_ignore_ascii_case("true"))
+                    || metadata.schema_string.contains("delta.typeChanges")
+            }
             // Checkpoints of either name may be of this kind while the policy says so.
             (Feature::V2Checkpoint, Action::Metadata(metadata)) => metadata
                 .configuration
@@ -346,11 +357,30 @@ impl Table {
         let mut metadata = Metadata { schema_string: schema.to_json(), ..state.metadata.clone() };
         metadata.configuration.remove(name::COLUMN_MAPPING_MODE);
         metadata.configuration.remove(name::COLUMN_MAPPING_MAX_ID);
-        let mut transaction = self.begin_at(&snapshot, Operation::new("REMOVE COLUMN MAPPING"))?;
+        self.write_anew(&snapshot, "REMOVE COLUMN MAPPING", metadata).await
+    }
+
+    /// Ends the widening of types, and writes every file anew with the types that columns have now where some had others.
+    async fn remove_type_changes(&self) -> Result<()> {
+        self.unset_properties(vec![name::ENABLE_TYPE_WIDENING.into()], true).await?;
+        let snapshot = self.snapshot().await?;
+        let metadata = &snapshot.state().metadata;
+        match StructType::parse(&metadata.schema_string).on(self.uri())?.without_type_changes() {
+            (_, false) => Ok(()),
+            (schema, true) => {
+                let metadata = Metadata { schema_string: schema.to_json(), ..metadata.clone() };
+                self.write_anew(&snapshot, "REORG", metadata).await
+            }
+        }
+    }
+
+    async fn write_anew(&self, snapshot: &Arc<Snapshot>, operation: &str, metadata: Metadata) -> Result<()> {
+        let state = snapshot.state();
+        let mut transaction = self.begin_at(snapshot, Operation::new(operation))?;
         transaction.read_whole_table();
         transaction.set_isolation(IsolationLevel::Serializable);
         transaction.set_metadata(metadata);
-        transaction.stage_kept_rows(all_rows(&snapshot)).await?;
+        transaction.stage_kept_rows(all_rows(snapshot)).await?;
         for view in state.files.iter() {
             transaction.remove_view(&view, false);
         }

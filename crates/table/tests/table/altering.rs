@@ -212,3 +212,58 @@ async fn restoring_brings_the_names_of_then_back() {
     world.table.append(vec![names(&[(3, "c")])]).await.expect("appended under the old name");
     assert_eq!(rows_now(&world).await, ["1|a", "3|c"]);
 }
+
+#[tokio::test]
+async fn widened_columns_read_older_files_and_write_the_wider_type() {
+    use floe_table_format::PrimitiveType::{Integer, Long};
+    let rows = |ids: std::ops::Range<i32>| {
+        let values: arrow::array::ArrayRef = std::sync::Arc::new(arrow::array::Int32Array::from_iter_values(ids));
+        arrow::array::RecordBatch::try_from_iter([("n", values)]).expect("one column")
+    };
+    let create = CreateTable::from_arrow(&rows(0..0).schema()).expect("a Delta schema");
+    let world = World::new(create).await;
+    world.table.append(vec![rows(0..3)]).await.expect("appended");
+    let error = world.table.widen_column(&path("n"), Long).await.expect_err("not switched on");
+    assert!(error.to_string().contains("delta.enableTypeWidening"), "{error}");
+    let on = [("delta.enableTypeWidening".to_owned(), "true".to_owned())];
+    world.table.set_properties(on.into()).await.expect("switched on");
+    let error = world.table.widen_column(&path("n"), Integer).await.expect_err("no wider type");
+    assert!(error.to_string().contains("does not widen"), "{error}");
+    world.table.widen_column(&path("N"), Long).await.expect("widened");
+    let wide: arrow::array::ArrayRef = std::sync::Arc::new(arrow::array::Int64Array::from(vec![5_000_000_000]));
+    let wide = arrow::array::RecordBatch::try_from_iter([("n", wide)]).expect("one column");
+    world.table.append(vec![wide]).await.expect("appended");
+    assert_eq!(rows_now(&world).await, ["0", "1", "2", "5000000000"]);
+    let snapshot = world.table.snapshot().await.expect("loaded");
+    assert!(snapshot.state().protocol.reader_features.iter().flatten().any(|name| name == "typeWidening"));
+    assert!(world.table.check_with(Default::default()).await.expect("checked").is_sound());
+    let before = snapshot.state().files.len();
+    world.table.drop_feature("typeWidening", false).await.expect("dropped");
+    assert_eq!(rows_now(&world).await, ["0", "1", "2", "5000000000"]);
+    let state = world.table.snapshot().await.expect("loaded").state().clone();
+    assert!(!state.metadata.schema_string.contains("typeChanges") && before >= state.files.len());
+    assert!(!state.protocol.reader_features.iter().flatten().any(|name| name == "typeWidening"));
+}
+
+#[tokio::test]
+async fn a_key_of_integers_is_widened_and_its_rows_are_still_found() {
+    use floe_table_format::PrimitiveType::{Decimal, Long};
+    let rows = |ids: std::ops::Range<i32>, v: &str| {
+        let texts = vec![v; ids.len()];
+        let ids: arrow::array::ArrayRef = std::sync::Arc::new(arrow::array::Int32Array::from_iter_values(ids));
+        let texts: arrow::array::ArrayRef = std::sync::Arc::new(arrow::array::StringArray::from(texts));
+        arrow::array::RecordBatch::try_from_iter([("id", ids), ("v", texts)]).expect("two columns")
+    };
+    let create = CreateTable::from_arrow(&rows(0..0, "").schema()).expect("a Delta schema");
+    let world = World::new(create.with_primary_key(["id"]).with_property("delta.enableTypeWidening", "true")).await;
+    world.table.append(vec![rows(0..4, "old")]).await.expect("appended");
+    world.table.build_index().await.expect("built");
+    let error = world.table.widen_column(&path("id"), Decimal(12, 0)).await.expect_err("other hashes");
+    assert!(error.to_string().contains("primary key"), "{error}");
+    world.table.widen_column(&path("id"), Long).await.expect("widened");
+    for table in [world.table.clone(), world.other_handle().await] {
+        let report = table.upsert(vec![rows(2..3, "new")]).await.expect("upserted");
+        assert_eq!((report.rows_inserted, report.rows_updated), (0, 1));
+    }
+    assert_eq!(rows_now(&world).await, ["0|old", "1|old", "2|new", "3|old"]);
+}

@@ -8,6 +8,7 @@ use floe_table_format::schema::Place;
 use super::parse_column_of;
 use crate::error::{QueryError, Result};
 use crate::statement::AlterAction;
+use crate::statement::types::parse_type;
 use crate::statement::words::Words;
 
 /// RENAME, DROP, ALTER, REPLACE and ADD of columns; none if something else comes.
@@ -46,6 +47,10 @@ pub(super) fn parse_column_action(parser: &mut Parser<'_>) -> Result<Option<Alte
         if parser.words(&["SYNC", "IDENTITY"]) {
             return Ok(Some(AlterAction::SyncIdentity(path.join("."))));
         }
+        let typed = parser.word("TYPE") || parser.words(&["SET", "DATA", "TYPE"]);
+        if typed {
+            return Ok(Some(AlterAction::WidenColumn { path, to: parse_type(parser)? }));
+        }
         return Ok(Some(AlterAction::ChangeColumn { path, change: parse_change(parser)? }));
     }
     Ok(None)
@@ -75,7 +80,7 @@ fn parse_change(parser: &mut Parser<'_>) -> Result<ColumnChange> {
         ));
     }
     Ok(parser.expected(
-        "COMMENT, FIRST, AFTER, SET DEFAULT, DROP DEFAULT, DROP NOT NULL or SYNC IDENTITY after ALTER COLUMN",
+        "TYPE, COMMENT, FIRST, AFTER, SET DEFAULT, DROP DEFAULT, DROP NOT NULL or SYNC IDENTITY after ALTER COLUMN",
         parser.peek_token(),
     )?)
 }

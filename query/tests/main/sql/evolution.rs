@@ -157,3 +157,46 @@ async fn replacing_a_table_keeps_its_history() {
     world.check("SELECT * FROM t VERSION AS OF 1", &["1|2"]).await;
     world.check("SELECT count(*) FROM history('t')", &["3"]).await;
 }
+
+#[tokio::test]
+async fn types_become_wider_by_statement_and_with_rows() {
+    let world = World::new().await;
+    world
+        .run(
+            "CREATE TABLE t (id INT, f FLOAT, d DATE, s STRUCT<a: SMALLINT>, l ARRAY<INT>, m MAP<STRING, DECIMAL(5, 2)>) PARTITIONED BY (d);
+             INSERT INTO t VALUES (1, 0.1, DATE '2024-02-29', named_struct('a', 1), [1], MAP {'k': 1.25}), (2, 2.5, NULL, NULL, NULL, NULL)",
+        )
+        .await;
+    world.check_error("ALTER TABLE t ALTER COLUMN id TYPE BIGINT", "delta.enableTypeWidening").await;
+    world
+        .run(
+            "ALTER TABLE t SET TBLPROPERTIES ('delta.enableTypeWidening' = 'true');
+             ALTER TABLE t ALTER COLUMN id TYPE BIGINT;
+             ALTER TABLE t ALTER COLUMN f TYPE DOUBLE;
+             ALTER TABLE t ALTER COLUMN d TYPE TIMESTAMP_NTZ;
+             ALTER TABLE t ALTER COLUMN s.a TYPE INT;
+             ALTER TABLE t ALTER COLUMN l.element TYPE BIGINT;
+             ALTER TABLE t ALTER COLUMN m.value TYPE DECIMAL(10, 4)",
+        )
+        .await;
+    world.check_error("ALTER TABLE t ALTER COLUMN id TYPE INT", "long does not widen to integer").await;
+    world.check_error("ALTER TABLE t ALTER COLUMN s TYPE INT", "s").await;
+    world
+        .run("INSERT INTO t VALUES (5000000000, 1e300, TIMESTAMP '2024-03-01 10:00:00', named_struct('a', 70000), [5000000000], MAP {'k': 12345.6789})")
+        .await;
+    // A float is not the double of its text: files must not be skipped for it.
+    world.check("SELECT id FROM t WHERE f > 0.1 AND f < 0.2", &["1"]).await;
+    world.check("SELECT id FROM t WHERE d = TIMESTAMP '2024-02-29 00:00:00'", &["1"]).await;
+    world.check("SELECT id FROM t WHERE id > 2 OR s.a = 1", &["1", "5000000000"]).await;
+    world.check("SELECT l[1], m['k'] FROM t WHERE id = 1", &["1|1.2500"]).await;
+    world.run("UPDATE t SET id = id + 1 WHERE id < 10; DELETE FROM t WHERE id = 3; OPTIMIZE t").await;
+    world.check("SELECT id, f < 0.2 FROM t", &["2|true", "5000000000|false"]).await;
+    world
+        .run(
+            "CREATE TABLE w (id INT, v FLOAT) TBLPROPERTIES ('delta.enableTypeWidening' = 'true');
+             INSERT INTO w VALUES (1, 1.5);
+             INSERT WITH SCHEMA EVOLUTION INTO w SELECT arrow_cast(5000000000, 'Int64') AS id, arrow_cast(0.1, 'Float64') AS v",
+        )
+        .await;
+    world.check("SELECT id, v FROM w", &["1|1.5", "5000000000|0.1"]).await;
+}

@@ -14,6 +14,7 @@ mod maintenance;
 mod names;
 mod paths;
 mod travel;
+mod types;
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use floe_query::{Done, Outcome, QueryError, Session, SessionOptions};
