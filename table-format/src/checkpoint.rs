@@ -13,6 +13,7 @@ use crate::state::builder::{CHUNK_ROWS, CHUNK_TEXT_BYTES};
 use crate::state::draft::{Draft, FewValues};
 
 mod columns;
+mod manifest;
 mod read;
 mod schema;
 mod stats_schema;
@@ -22,6 +23,7 @@ mod write;
 mod tests;
 
 pub use crate::segment::LastCheckpointHint as LastCheckpoint;
+pub use manifest::{SIDECAR_ACTIONS, SidecarBatches, last_v2_checkpoint, manifest, sidecar_batches, sidecar_schema};
 pub use read::{read_batch, rows_of_actions, sidecars};
 pub use schema::checkpoint_schema;
 pub use write::{CheckpointBatches, checkpoint_batches, last_checkpoint};

@@ -107,6 +107,11 @@ pub fn multi_part_checkpoint_name(version: Version, part: u32, parts: u32) -> St
     format!("{:020}.checkpoint.{part:010}.{parts:010}.parquet", version.get())
 }
 
+/// `<version>.checkpoint.<uuid>.json`, which follows the V2 specification.
+pub fn uuid_checkpoint_name(version: Version, uuid: Uuid) -> String {
+    format!("{:020}.checkpoint.{}.json", version.get(), uuid.as_hyphenated())
+}
+
 /// `<version>.crc`.
 pub fn checksum_name(version: Version) -> String {
     format!("{:020}.crc", version.get())

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::action::Sidecar;
 use crate::error::{FormatError, Result};
 use crate::path::commit_name;
 use crate::version::{TimestampMs, Version};
@@ -229,6 +230,26 @@ pub struct LastCheckpointHint {
     /// Schema of the file, in Delta's JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint_schema: Option<serde_json::Value>,
+    /// Where a V2 checkpoint lies, as Delta's own writer tells it; the protocol does not list it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub v2_checkpoint: Option<V2CheckpointHint>,
+}
+
+/// What `_last_checkpoint` says of a V2 checkpoint, so that a reader can ask for its files at once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct V2CheckpointHint {
+    /// The manifest's file name.
+    pub path: String,
+    /// Bytes of the manifest.
+    #[serde(default)]
+    pub size_in_bytes: i64,
+    /// Milliseconds since 1970.
+    #[serde(default)]
+    pub modification_time: i64,
+    /// All sidecars, or none named where there are many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sidecar_files: Option<Vec<Sidecar>>,
 }
 
 impl LastCheckpointHint {

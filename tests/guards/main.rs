@@ -194,25 +194,53 @@ fn nothing_is_left_as_a_stub() {
     assert!(stubs.is_empty(), "{}", stubs.join("\n"));
 }
 
-#[test]
-fn every_test_that_the_list_of_faults_names_exists() {
-    let list = std::fs::read_to_string(root().join("docs/faults.md")).expect("docs/faults.md");
+/// The tests that a page names in backquotes and that are not there.
+fn tests_missing_of(page: &str, at_least: usize) -> Vec<String> {
+    let list = read(&root().join(page));
     let is_name = |text: &&str| {
-        text.matches('_').count() > 1 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        text.matches('_').count() > 1
+            && !text.starts_with('_')
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
     };
     let named: BTreeSet<&str> = list.split('`').skip(1).step_by(2).filter(is_name).collect();
-    assert!(named.len() > 40, "{named:?}");
+    assert!(named.len() > at_least, "{named:?}");
     let mut files = Vec::new();
     for folder in ["crates", "query", "table-format", "tests", "src"] {
         rust_files(&root().join(folder), &mut files);
     }
-    let text: Vec<String> = files.iter().map(|file| std::fs::read_to_string(file).expect("a source file")).collect();
-    let missing: Vec<_> = named
+    let text: Vec<String> = files.iter().map(|file| read(file)).collect();
+    named
         .into_iter()
         // As a function, or as what a macro makes one of.
         .filter(|name| {
             !text.iter().any(|text| text.contains(&format!("fn {name}(")) || text.contains(&format!("\n    {name} ")))
         })
-        .collect();
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn every_test_that_the_list_of_faults_names_exists() {
+    let missing = tests_missing_of("docs/faults.md", 40);
     assert!(missing.is_empty(), "docs/faults.md names tests that are not there: {missing:?}");
+}
+
+#[test]
+fn every_feature_has_a_row_in_the_page_on_the_protocol_and_its_tests_exist() {
+    let missing = tests_missing_of("docs/protocol.md", 25);
+    assert!(missing.is_empty(), "docs/protocol.md names tests that are not there: {missing:?}");
+    let registry = read(&root().join("table-format/src/feature/registry.rs"));
+    let features: Vec<&str> = registry
+        .lines()
+        .filter(|line| line.trim_start().starts_with("Row::writer(") || line.trim_start().starts_with("Row::reader("))
+        .filter_map(|line| line.split('"').nth(1))
+        .collect();
+    assert!(features.len() > 25, "the registry is written otherwise than this guard reads it: {features:?}");
+    let page = read(&root().join("docs/protocol.md"));
+    let row = |feature: &&str| page.lines().find(|line| line.starts_with(&format!("| `{feature}` |")));
+    for feature in features {
+        let row = row(&feature).unwrap_or_else(|| panic!("docs/protocol.md has no row for {feature}"));
+        let tests = row.trim_end_matches('|').rsplit('|').next().unwrap_or_default();
+        assert!(tests.contains('`'), "docs/protocol.md names no test of {feature}");
+    }
 }

@@ -39,6 +39,8 @@ pub struct Scenario {
     pub deletion_vectors: bool,
     /// A checkpoint every so many versions.
     pub checkpoint_interval: u64,
+    /// Whether checkpoints are of the V2 kind, with sidecars.
+    pub v2_checkpoints: bool,
     /// How wrong an actor's clock may be, in milliseconds.
     pub skew_ms_max: u64,
     /// Keys are smaller than this; the fewer, the more operations meet.
@@ -85,6 +87,8 @@ impl Scenario {
             in_commit_timestamps: rng.chance(400),
             deletion_vectors: rng.chance(800),
             checkpoint_interval: *rng.pick(&[3, 5, 10, 100]),
+            // Of a generator of its own: the worlds of old seeds stay what they were, but for this.
+            v2_checkpoints: SimRng::new(seed).fork("checkpoint policy").chance(300),
             skew_ms_max: *rng.pick(&[0, 0, 1_000, 120_000]),
             keys: *rng.pick(&[12, 40, 200]),
             batch_rows_max: *rng.pick(&[6, 6, 60]),
@@ -170,7 +174,7 @@ impl Scenario {
                 (scenario.writers, scenario.ops, scenario.rest_ms_max) = (4, 10, 0);
             }
             Sabotage::RemovesSkippedOnRead => scenario.readers = 2,
-            Sabotage::CheckpointDropsFiles => scenario.checkpoint_interval = 5,
+            Sabotage::CheckpointDropsFiles => (scenario.checkpoint_interval, scenario.v2_checkpoints) = (5, false),
             Sabotage::CompactionLosesRow => scenario.compactor = true,
             Sabotage::VacuumIgnoresAge => {
                 scenario.vacuum = true;

@@ -228,6 +228,7 @@ async fn create(world: &Actor) {
             .with_property("delta.logRetentionDuration", format!("interval {LOG_RETENTION_MS} milliseconds"))
             .with_property("delta.enableDeletionVectors", scenario.deletion_vectors.to_string())
             .with_property("delta.enableInCommitTimestamps", scenario.in_commit_timestamps.to_string())
+            .with_property("delta.checkpointPolicy", if scenario.v2_checkpoints { "v2" } else { "classic" })
             .with_property("delta.feature.domainMetadata", "supported");
         let create = if scenario.partitioned { create.with_partition_columns(["part"]) } else { create };
         if scenario.keyed { create.with_primary_key(["key"]) } else { create }

@@ -17,7 +17,7 @@ use crate::data_file::{DataFileWriter, WriterSettings};
 use crate::data_store::{DataStore, LOG_DIRECTORY};
 use crate::env::Env;
 use crate::error::{Result, StorageError};
-use crate::log_store::LogStore;
+use crate::log_store::{LogStore, SIDECAR_FOLDER};
 use crate::parquet_source::ParquetSource;
 
 #[cfg(test)]
@@ -116,7 +116,7 @@ pub fn sidecar_name(sidecar: &Sidecar) -> FormatResult<String> {
     let name = sidecar.path.as_str();
     let plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '%', ':', '\0']);
     if plain {
-        return Ok(format!("_sidecars/{name}"));
+        return Ok(format!("{SIDECAR_FOLDER}/{name}"));
     }
     Err(FormatError::PathEscapesTable {
         path: floe_table_format::error::printable(name),

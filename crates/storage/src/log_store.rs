@@ -6,8 +6,8 @@ use floe_table_format::segment::LastCheckpointHint;
 use floe_table_format::{FormatError, LogEntry, TimestampMs, Version};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
-use object_store::PutPayload;
 use object_store::path::Path;
+use object_store::{ObjectMeta, PutPayload};
 
 use crate::access::Access;
 use crate::data_store::LOG_DIRECTORY;
@@ -20,6 +20,9 @@ mod tests;
 
 /// The largest log file that is read into memory, in bytes.
 pub const LOG_FILE_BYTES_MAX: u64 = 4 << 30;
+
+/// The folder of sidecars, below `_delta_log`.
+pub const SIDECAR_FOLDER: &str = "_sidecars";
 
 /// Log files read at the same time.
 const READS_IN_FLIGHT: usize = 16;
@@ -81,6 +84,27 @@ impl LogStore {
     pub async fn list(&self, from: Version) -> Result<Vec<LogEntry>> {
         let mut entries: Vec<LogEntry> = self.listing(Some(from))?.try_collect().await?;
         // Stores may list in any order and repeat an entry across pages.
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        entries.dedup_by(|a, b| a.name == b.name);
+        Ok(entries)
+    }
+
+    /// The sidecars of V2 checkpoints: the Parquet files in `_delta_log/_sidecars`, sorted by name, without the folder.
+    ///
+    /// # Errors
+    /// The failures of the store.
+    pub async fn list_sidecars(&self) -> Result<Vec<LogEntry>> {
+        let folder = self.path(SIDECAR_FOLDER)?;
+        let listing = self.access.each_within("list", &folder, self.location().store.list(Some(&folder)));
+        let found: Vec<Result<ObjectMeta>> = listing.collect().await;
+        let mut entries = Vec::with_capacity(found.len());
+        for entry in found {
+            match entry {
+                Ok(meta) => entries.extend(sidecar_entry(&folder, &meta)),
+                Err(StorageError::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         entries.dedup_by(|a, b| a.name == b.name);
         Ok(entries)
@@ -212,6 +236,14 @@ impl LogStore {
         let path = self.path(name)?;
         self.access.delete(&path).await
     }
+}
+
+/// A sidecar; none for what lies deeper, is hidden, or is no Parquet file.
+fn sidecar_entry(folder: &Path, meta: &ObjectMeta) -> Option<LogEntry> {
+    let name = meta.location.as_ref().strip_prefix(folder.as_ref())?.strip_prefix('/')?;
+    let plain = !name.contains('/') && !name.starts_with('.') && name.ends_with(".parquet");
+    let modified = TimestampMs(meta.last_modified.timestamp_millis());
+    plain.then(|| LogEntry { name: name.to_owned(), size: meta.size, modified })
 }
 
 /// The name of a file that lies directly in the log folder; none for deeper ones and for the hint.

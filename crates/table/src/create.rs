@@ -241,6 +241,7 @@ fn metadata(table: &Table, create: &CreateTable, before: Option<&Metadata>) -> R
         let last_id = schema.assign_mapping(last_id, &mut |_| new_physical_name(env)).on(table.uri())?;
         configuration.insert(name::COLUMN_MAPPING_MAX_ID.into(), last_id.to_string());
     }
+    crate::row_tracking::name_columns(table.uri(), env, &mut configuration)?;
     let metadata = Metadata {
         id: env.uuid().to_string(),
         name: create.name.clone(),

@@ -32,6 +32,7 @@ mod checks;
 mod conform;
 mod filter;
 mod generated;
+mod row_tracking;
 mod vectors;
 
 mod key;

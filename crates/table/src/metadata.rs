@@ -20,6 +20,7 @@ pub(crate) const CHANGE_TYPE_COLUMN: &str = "_change_type";
 pub(crate) fn completed(table: &Table, state: &TableState, mut metadata: Metadata) -> Result<(Protocol, Metadata)> {
     let uri = table.uri();
     map_columns(table, &state.metadata, &mut metadata)?;
+    crate::row_tracking::name_columns(uri, table.env(), &mut metadata.configuration)?;
     crate::key::check_roles(uri, &metadata)?;
     let schema = StructType::parse(&metadata.schema_string).on(uri)?;
     schema.check_names(feature::column_mapping_mode(&metadata).on(uri)?).on(uri)?;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use floe_table_format::plan::vacuum::{ListedFile, plan_vacuum, referenced_paths, required_paths};
-use floe_table_format::{TableState, TimestampMs};
+use floe_table_format::{TableState, TimestampMs, feature};
 use futures::TryStreamExt;
 
 use crate::error::{OnTable, Result};
@@ -39,12 +39,14 @@ impl Table {
     /// Deletes files that are not part of the table, were not part of it within the retention, and are older than it.
     ///
     /// # Errors
-    /// [`crate::TableError::InvalidRequest`] for a retention below the table's own without `force`, or if a live file is missing in
+    /// A feature of the table that this build cannot write; [`crate::TableError::InvalidRequest`] for a retention below the table's own without `force`, or if a live file is missing in
     /// the store's listing: then paths are spelled differently there, and deleting would be a guess.
     pub async fn vacuum(&self, options: VacuumOptions) -> Result<VacuumReport> {
         let uri = self.uri();
         let snapshot = self.snapshot().await?;
         let state = snapshot.state();
+        // Protocol section "Vacuum Protocol Check": a feature of writers may keep files that nothing else names.
+        feature::check_writable(&state.protocol, &state.metadata, &state.schema).on(uri)?;
         state.properties.check().on(uri)?;
         let floor = state.properties.deleted_file_retention_ms;
         let retention = options.retention_ms.unwrap_or(floor);

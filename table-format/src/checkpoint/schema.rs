@@ -1,4 +1,4 @@
-//! The Arrow schema of the checkpoints that are written: protocol section "Checkpoint Schema", V1.
+//! The Arrow schema of the checkpoints that are written: protocol section "Checkpoint Schema".
 
 use std::sync::Arc;
 
@@ -22,6 +22,14 @@ pub fn checkpoint_schema(state: &TableState) -> Result<SchemaRef> {
         structure("protocol", protocol()),
         structure("domainMetadata", domain()),
     ])))
+}
+
+/// The columns of a sidecar: protocol section "Sidecar Files", only files and tombstones.
+///
+/// # Errors
+/// As [`checkpoint_schema`].
+pub fn sidecar_schema(state: &TableState) -> Result<SchemaRef> {
+    Ok(Arc::new(Schema::new(vec![structure("add", add(state)?), structure("remove", remove())])))
 }
 
 pub(super) fn txn() -> Fields {

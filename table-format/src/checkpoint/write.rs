@@ -30,21 +30,46 @@ use crate::version::TimestampMs;
 /// # Errors
 /// As [`checkpoint_schema`]; a batch is an error if a partition value does not fit its column's type.
 pub fn checkpoint_batches(state: &TableState, now: TimestampMs, rows_per_batch: usize) -> Result<CheckpointBatches> {
+    batches_from(At::Head, checkpoint_schema(state)?, state, now, rows_per_batch)
+}
+
+/// The live files and the unexpired tombstones alone, as the sidecars of a V2 checkpoint hold them.
+pub(super) fn file_batches(state: &TableState, now: TimestampMs, rows_per_batch: usize) -> Result<CheckpointBatches> {
+    let files = At::Files { chunk: 0, live: None, row: 0 };
+    batches_from(files, schema::sidecar_schema(state)?, state, now, rows_per_batch)
+}
+
+fn batches_from(
+    at: At,
+    schema: SchemaRef,
+    state: &TableState,
+    now: TimestampMs,
+    rows_per_batch: usize,
+) -> Result<CheckpointBatches> {
     let horizon = now.minus_ms(state.properties.deleted_file_retention_ms).0;
     // Protocol section "Add File and Remove File": a remove without a time counts as long ago.
     let unexpired = |remove: &&&Remove| remove.deletion_timestamp.unwrap_or(0) > horizon;
-    let txn_horizon = state.properties.set_transaction_retention_ms.map(|retention| now.minus_ms(retention).0);
     let removes = state.tombstones.live(&state.files).iter().filter(unexpired).map(|r| (*r).clone()).collect();
     Ok(CheckpointBatches {
-        schema: checkpoint_schema(state)?,
+        schema,
         partitions: schema::partition_columns(state)?,
         stats: state.properties.write_stats_as_struct.then(|| StatsSchema::of(state)),
         with_text: state.properties.write_stats_as_json,
         state: state.clone(),
-        txn_horizon,
+        now,
         removes,
         rows_per_batch: rows_per_batch.max(1),
-        at: At::Head,
+        at,
+    })
+}
+
+/// The progress of applications that a checkpoint made at `now` keeps.
+pub(super) fn kept_txns(state: &TableState, now: TimestampMs) -> impl Iterator<Item = &Txn> {
+    let horizon = state.properties.set_transaction_retention_ms.map(|retention| now.minus_ms(retention).0);
+    state.txns.values().filter(move |txn| match (horizon, txn.last_updated) {
+        (Some(horizon), Some(updated)) => updated > horizon,
+        // An identifier without a time never expires: protocol section "Transaction Identifiers".
+        _ => true,
     })
 }
 
@@ -56,7 +81,7 @@ pub fn last_checkpoint(state: &TableState, rows: u64, size_in_bytes: u64) -> Las
         parts: None,
         size_in_bytes: i64::try_from(size_in_bytes).ok(),
         num_of_add_files: i64::try_from(state.files.len()).ok(),
-        checkpoint_schema: None,
+        ..LastCheckpoint::default()
     }
 }
 
@@ -67,8 +92,8 @@ pub struct CheckpointBatches {
     stats: Option<StatsSchema>,
     with_text: bool,
     state: TableState,
-    /// Transaction identifiers last updated before this time are left out, if the table limits them.
-    txn_horizon: Option<i64>,
+    /// When the checkpoint is made: what has expired by then is left out.
+    now: TimestampMs,
     removes: Vec<Remove>,
     rows_per_batch: usize,
     at: At,
@@ -163,17 +188,9 @@ impl CheckpointBatches {
         })
     }
 
-    fn keeps(&self, txn: &Txn) -> bool {
-        match (self.txn_horizon, txn.last_updated) {
-            (Some(horizon), Some(updated)) => updated > horizon,
-            // An identifier without a time never expires: protocol section "Transaction Identifiers".
-            _ => true,
-        }
-    }
-
     /// Protocol, metadata, application progress and domains, in this order.
     fn head(&self) -> Result<RecordBatch> {
-        let txns: Vec<&Txn> = self.state.txns.values().filter(|txn| self.keeps(txn)).collect();
+        let txns: Vec<&Txn> = kept_txns(&self.state, self.now).collect();
         let domains: Vec<&DomainMetadata> = self.state.domains.values().filter(|d| !d.removed).collect();
         let rows = 2 + txns.len() + domains.len();
         let only = |at: usize| NullBuffer::from_iter((0..rows).map(|row| row == at));

@@ -177,6 +177,17 @@ fn legacy_features_block_only_where_they_are_used() {
 }
 
 #[test]
+fn catalog_managed_tables_are_refused_by_name() {
+    // What is in the folder may be more or less than what the catalog says is committed.
+    for name in ["catalogManaged", "catalogOwned-preview"] {
+        let protocol = by_name(&[name], &["inCommitTimestamp"]);
+        assert_eq!(in_the_way(check_readable(&protocol, &metadata(&[]))), [name]);
+        let one = schema(vec![plain()]);
+        assert_eq!(in_the_way(check_writable(&protocol, &metadata(&[]), &one)), [name]);
+    }
+}
+
+#[test]
 fn unwritable_tables_are_refused() {
     let one = schema(vec![plain()]);
     assert_eq!(in_the_way(check_writable(&legacy(1, 8), &metadata(&[]), &one)), ["writer version 8"]);
@@ -185,6 +196,9 @@ fn unwritable_tables_are_refused() {
     assert_eq!(in_the_way(check_writable(&by_name(&["geospatial"], &[]), &metadata(&[]), &one)), ["geospatial"]);
     let iceberg = metadata(&[("delta.enableIcebergCompatV2", "true")]);
     assert_eq!(in_the_way(check_writable(&by_name(&[], &["icebergCompatV2"]), &iceberg, &one)), ["icebergCompatV2"]);
+    let protected = metadata(&[("delta.requireCheckpointProtectionBeforeVersion", "7")]);
+    let protocol = by_name(&[], &["checkpointProtection"]);
+    assert_eq!(check_writable(&protocol, &protected, &one), Ok(()), "clean-up looks at the version");
     let variant = schema(vec![StructField::new("v", DataType::Variant, true)]);
     assert_eq!(in_the_way(check_writable(&legacy(1, 2), &metadata(&[]), &variant)), ["variantType"]);
 }

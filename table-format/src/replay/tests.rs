@@ -9,7 +9,7 @@ use crate::action::{
     Add, CheckpointMetadata, CommitInfo, DeletionVectorDescriptor, DomainMetadata, Format, Metadata, Protocol, Remove,
     Txn, parse_commit, write_commit,
 };
-use crate::checkpoint::checkpoint_batches;
+use crate::checkpoint::{checkpoint_batches, manifest, sidecar_batches};
 use crate::error::FormatError;
 use crate::version::TimestampMs;
 
@@ -369,6 +369,33 @@ fn from_manifest(base: &TableState, rows_per_batch: usize, inline: usize, commit
     replay.finish(v(commits.len() - 1)).expect("a state")
 }
 
+/// The state rebuilt from the V2 checkpoint that a writer makes of `base`, and the commits after it.
+fn from_v2(base: &TableState, rows_per_batch: usize, per_sidecar: usize, commits: &[Vec<Action>]) -> TableState {
+    let now = TimestampMs(NOW);
+    let mut parts = Vec::new();
+    let mut batches = sidecar_batches(base, now, rows_per_batch, per_sidecar).expect("batches");
+    while let Some(sidecar) = batches.next_sidecar() {
+        let part: Vec<_> = sidecar.map(|batch| batch.expect("a batch")).collect();
+        let rows: usize = part.iter().map(|batch| batch.num_rows()).sum();
+        assert!((1..=per_sidecar).contains(&rows), "{rows} actions in a sidecar of {per_sidecar}");
+        parts.push(part);
+    }
+    let names: Vec<Sidecar> = (0..parts.len())
+        .map(|n| Sidecar { path: format!("{n}.parquet"), size_in_bytes: 1, modification_time: 1, tags: None })
+        .collect();
+    let bytes = write_commit(&manifest(base, now, &names));
+    let actions = parse_commit(base.version, "x.checkpoint.json", &bytes).expect("a manifest");
+    let mut replay = Replay::new();
+    assert_eq!(replay.add_checkpoint_actions(&actions).expect("readable"), names);
+    for batch in parts.iter().rev().flatten() {
+        assert!(replay.add_checkpoint_batch(batch).expect("readable").is_empty());
+    }
+    for (version, actions) in commits.iter().enumerate().skip(base.version.get() as usize + 1) {
+        replay.add_commit(v(version), actions).expect("a valid commit");
+    }
+    replay.finish(v(commits.len() - 1)).expect("a state")
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -401,6 +428,9 @@ proptest! {
         prop_assert_eq!(seen(&replay.finish(state.version).expect("a state")), seen(&state));
 
         prop_assert_eq!(seen(&from_manifest(&base, rows_per_batch, inline, &commits)), seen(&state));
+
+        // V2 as it is written here, cut into sidecars.
+        prop_assert_eq!(seen(&from_v2(&base, rows_per_batch, inline + 1, &commits)), seen(&state));
 
         // Compacted commits in the place of those they cover.
         let mut replay = Replay::new();

@@ -204,7 +204,7 @@ impl Table {
         };
         // A checkpoint of a state that does not load would only spread the damage.
         let Ok(state) = crate::load::at(self, None).await else { return Ok(None) };
-        if state.version < damaged || state.properties.wants_v2_checkpoints() {
+        if state.version < damaged {
             return Ok(None);
         }
         if !dry_run {
@@ -243,6 +243,7 @@ impl Table {
                 size += batch.on(uri)?.num_rows() as i64;
             }
         }
+        // Without saying where a V2 checkpoint lies, which only spares a reader the listing.
         let parts = (checkpoint.kind == CheckpointKind::MultiPart)
             .then(|| u32::try_from(checkpoint.files.len()).unwrap_or(u32::MAX));
         let hint = LastCheckpointHint { version, size, parts, ..LastCheckpointHint::default() };

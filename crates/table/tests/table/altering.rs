@@ -3,6 +3,7 @@ use std::sync::Arc;
 use arrow::array::{Array, BooleanArray, Int64Array, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use floe_table::{CreateTable, Result, RowCheck, RowCheckFactory, RowValue, Table, TableError, Violation};
+use floe_table_format::feature::{Feature, has_feature};
 use floe_table_format::{DataType, FormatError, PrimitiveType, StructField};
 use floe_testkit::Batch;
 
@@ -56,6 +57,55 @@ async fn properties_are_set_and_unset() {
     world.table.unset_properties(vec!["owner".into()], true).await.expect("nothing to do");
     let error = world.table.set_properties([("delta.appendOnyl".to_owned(), "true".to_owned())].into()).await;
     assert!(error.expect_err("refused").to_string().contains("delta.appendOnly"));
+}
+
+#[tokio::test]
+async fn features_are_switched_on_by_their_properties() {
+    let supported = |name: &str| (format!("delta.feature.{name}"), "supported".to_owned());
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    for (feature, property) in [
+        ("appendOnly", pair("delta.appendOnly", "true")),
+        ("changeDataFeed", pair("delta.enableChangeDataFeed", "true")),
+        ("columnMapping", pair("delta.columnMapping.mode", "name")),
+        ("deletionVectors", pair("delta.enableDeletionVectors", "true")),
+        ("rowTracking", pair("delta.enableRowTracking", "true")),
+        ("v2Checkpoint", pair("delta.checkpointPolicy", "v2")),
+        ("inCommitTimestamp", pair("delta.enableInCommitTimestamps", "true")),
+        ("domainMetadata", supported("domainMetadata")),
+        ("vacuumProtocolCheck", supported("vacuumProtocolCheck")),
+        ("clustering", supported("clustering")),
+    ] {
+        let named = Feature::from_name(feature);
+        let create = || CreateTable::from_arrow(&range(0..0).schema()).expect("schema");
+        let created = World::new(create().with_property(&property.0, &property.1)).await;
+        // A change of an existing table, still empty: row tracking needs ids of every file.
+        let altered = World::new(create().with_property("delta.enableDeletionVectors", "false")).await;
+        altered.table.set_properties([property].into()).await.expect(feature);
+        for world in [created, altered] {
+            world.table.append(vec![range(0..3)]).await.expect(feature);
+            let snapshot = world.other_handle().await.snapshot().await.expect("loaded");
+            assert!(has_feature(&snapshot.state().protocol, &named), "{feature}");
+            for required in named.requires() {
+                assert!(has_feature(&snapshot.state().protocol, required), "{feature} needs {required}");
+            }
+            if named == Feature::RowTracking {
+                let configuration = &snapshot.state().metadata.configuration;
+                for key in ["RowId", "RowCommitVersion"] {
+                    let key = format!("delta.rowTracking.materialized{key}ColumnName");
+                    assert!(configuration.contains_key(&key), "other writers need {key} to move rows");
+                }
+            }
+            assert_eq!(rows_now(&world).await.len(), 3);
+            assert!(world.table.check().await.expect("checked").is_sound(), "{feature}");
+        }
+    }
+    for (key, value) in
+        [("delta.checkpointPolicy", "v9"), ("delta.appendOnly", "perhaps"), ("delta.enableRowTracking", "1")]
+    {
+        let world = World::with_names().await;
+        let error = world.table.set_properties([pair(key, value)].into()).await.expect_err("refused");
+        assert!(error.to_string().contains(key), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -15,5 +15,6 @@ mod requests;
 mod restoring;
 mod time_travel;
 mod upserting;
+mod v2_checkpoints;
 mod vacuuming;
 mod world;

@@ -17,6 +17,24 @@ async fn a_retention_below_the_tables_own_needs_force() {
 }
 
 #[tokio::test]
+async fn vacuum_refuses_a_table_it_could_not_write_to() {
+    let world = World::with_names().await;
+    world.table.append(vec![crate::world::range(0..3)]).await.expect("appended");
+    let version = world.table.snapshot().await.expect("loaded").version().next().expect("small");
+    let protocol = br#"{"protocol":{"minReaderVersion":3,"minWriterVersion":7,"readerFeatures":["deletionVectors"],"writerFeatures":["deletionVectors","keepsMoreFiles"]}}"#;
+    let _ = world.table.log_store().put_if_absent(version, bytes::Bytes::from_static(protocol)).await.expect("written");
+    let refused = [
+        world.table.vacuum(VacuumOptions::default()).await.expect_err("refused"),
+        world.table.checkpoint().await.expect_err("refused"),
+        world.table.clean_up_log().await.expect_err("refused"),
+    ];
+    for error in refused {
+        assert!(error.to_string().contains("keepsMoreFiles"), "{error}");
+    }
+    assert_eq!(crate::world::rows_now(&world).await.len(), 3, "readers need not know it");
+}
+
+#[tokio::test]
 async fn a_dry_run_tells_and_deletes_nothing() {
     let world = World::with_names().await;
     world.table.append(vec![range(0..5)]).await.expect("appended");
