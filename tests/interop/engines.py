@@ -39,6 +39,8 @@ class Engine:
     TOLERANCE = Tolerance()
     # Conditions that the engine's SQL cannot say.
     CANNOT_SAY = None
+    # Whether a reading takes about a second.
+    SLOW = False
 
 
 class Deltalake(Engine):
@@ -170,6 +172,7 @@ class Sail(SparkLike):
 
 class Spark(SparkLike):
     VENV = "spark"
+    SLOW = True
 
     def __init__(self):
         from pyspark.sql import SparkSession

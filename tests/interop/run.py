@@ -31,6 +31,14 @@ def say(*words):
     print(*words, flush=True)
 
 
+# Of older versions, an engine that takes a second for each reads the first and the last few.
+VERSIONS_OF_A_SLOW_ONE = 4
+
+
+def of_older_versions(made):
+    return [label for label, _ in made.orders if label.startswith("version ")]
+
+
 def can(engine, order):
     said = engine.CANNOT_SAY is None or engine.CANNOT_SAY not in (order.get("where") or "")
     return said and hasattr(engine, order["do"])
@@ -41,8 +49,10 @@ def read_all(worker, made, ready, seen, verbose):
     ready.wait()
     if made.refused is None:
         answers = []
+        older = of_older_versions(made)
+        left_out = set(older[1 : 1 - VERSIONS_OF_A_SLOW_ONE]) if ENGINES[worker.name].SLOW else set()
         for label, order in made.orders:
-            if not can(ENGINES[worker.name], order):
+            if label in left_out or not can(ENGINES[worker.name], order):
                 continue
             began = time.monotonic()
             answers.append((label, worker.ask(**order)))
@@ -113,6 +123,8 @@ def main():
                 make(made)
             for future in [*reading, *playing]:
                 future.result()
+        whole = not given.case and not given.reader
+        verdicts, wrong = known.judge(tables, readers, seen, whole)
     finally:
         for worker in workers.values():
             worker.stop()
@@ -120,8 +132,6 @@ def main():
         for server in [] if given.keep else ["trino", "versitygw"]:
             peers("stop", server)
 
-    whole = not given.case and not given.reader
-    verdicts, wrong = known.judge(tables, readers, seen, whole)
     failures += wrong
     if whole:
         update = os.environ.get("FLOE_INTEROP_UPDATE") == "1"
