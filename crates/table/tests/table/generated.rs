@@ -71,13 +71,16 @@ struct Plan {
     partition: Option<String>,
     /// Rows of each append.
     appends: Vec<usize>,
+    /// How files name columns; none for their own names.
+    mapping: Option<&'static str>,
     seed: u64,
 }
 
 fn plan() -> impl Strategy<Value = Plan> {
     let columns = prop::collection::vec((data_type(), prop::bool::weighted(0.8)), 1..6);
-    (columns, prop::collection::vec(0usize..12, 1..4), any::<u64>(), any::<bool>()).prop_map(
-        |(columns, appends, seed, partitioned)| {
+    let mapping = prop::option::of(prop::sample::select(vec!["name", "id"]));
+    (columns, prop::collection::vec(0usize..12, 1..4), any::<u64>(), any::<bool>(), mapping).prop_map(
+        |(columns, appends, seed, partitioned, mapping)| {
             let schema = StructType::new(named("c", columns)).expect("distinct names");
             let can = |field: &&StructField| {
                 field.data_type.as_primitive().is_some_and(|primitive| primitive != PrimitiveType::Binary)
@@ -86,7 +89,7 @@ fn plan() -> impl Strategy<Value = Plan> {
             let partition = (partitioned && schema.fields.len() > 1)
                 .then(|| schema.fields.iter().find(can).map(|field| field.name.clone()))
                 .flatten();
-            Plan { schema, partition, appends, seed }
+            Plan { schema, partition, appends, mapping, seed }
         },
     )
 }
@@ -291,6 +294,9 @@ async fn holds(plan: Plan) -> std::result::Result<(), TestCaseError> {
     if let Some(column) = &plan.partition {
         create = create.with_partition_columns([column.clone()]);
     }
+    if let Some(mode) = plan.mapping {
+        create = create.with_property("delta.columnMapping.mode", mode);
+    }
     let world = World::new(create).await;
     let mut numbers = Numbers(plan.seed);
     let mut written = Vec::new();
@@ -311,9 +317,34 @@ async fn holds(plan: Plan) -> std::result::Result<(), TestCaseError> {
     prop_assert_eq!(rows(&in_names_of(found, &kept)), rows(&kept));
     if let Some(column) = &plan.partition {
         let nulls = |batch: &RecordBatch| batch.column_by_name(column).expect("a column").null_count();
-        let spelled = partitions.iter().filter(|(values, _)| values[column].is_none()).map(|(_, rows)| rows);
+        let snapshot = world.table.snapshot().await.expect("loaded");
+        let stored = snapshot.schema().field(column).expect("a column").physical_name().to_owned();
+        let spelled = partitions.iter().filter(|(values, _)| values[&stored].is_none()).map(|(_, rows)| rows);
         prop_assert_eq!(spelled.sum::<usize>(), written.iter().map(nulls).sum::<usize>());
     }
+
+    // The same rows in wider types, which no file holds.
+    let mut wider = written;
+    if plan.seed.is_multiple_of(3) {
+        let on = [("delta.enableTypeWidening".to_owned(), "true".to_owned())];
+        world.table.set_properties(on.into()).await.expect("switched on");
+        for field in &plan.schema.fields {
+            let Some(to) = field.data_type.as_primitive().and_then(wider_than) else { continue };
+            world.table.widen_column(std::slice::from_ref(&field.name), to).await.expect("widened");
+        }
+        let arrow = world.table.snapshot().await.expect("loaded").arrow_schema().expect("types that Arrow has");
+        for batch in &mut wider {
+            let columns = batch.columns().iter().zip(arrow.fields());
+            let columns = columns.map(|(column, field)| {
+                let same = column.data_type().is_nested();
+                if same { column.clone() } else { arrow::compute::cast(column, field.data_type()).expect("wider") }
+            });
+            let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+            *batch = RecordBatch::try_new_with_options(arrow.clone(), columns.collect(), &options).expect("a batch");
+        }
+        prop_assert_eq!(rows_now(&world).await, rows(&wider));
+    }
+    let written = wider;
 
     // Law 1: the same from the columns of a checkpoint.
     world.table.checkpoint().await.expect("a checkpoint");
@@ -334,6 +365,19 @@ async fn holds(plan: Plan) -> std::result::Result<(), TestCaseError> {
     let report = world.other_handle().await.check().await.expect("the store answers");
     prop_assert_eq!(report.findings, Vec::new());
     Ok(())
+}
+
+fn wider_than(from: PrimitiveType) -> Option<PrimitiveType> {
+    Some(match from {
+        PrimitiveType::Byte => PrimitiveType::Short,
+        PrimitiveType::Short => PrimitiveType::Double,
+        PrimitiveType::Integer => PrimitiveType::Long,
+        PrimitiveType::Long => PrimitiveType::Decimal(22, 2),
+        PrimitiveType::Float => PrimitiveType::Double,
+        PrimitiveType::Decimal(precision, scale) if precision < 37 => PrimitiveType::Decimal(precision + 2, scale + 1),
+        PrimitiveType::Date => PrimitiveType::TimestampNtz,
+        _ => return None,
+    })
 }
 
 /// The batches under the names of others: files name what lists and maps hold as Parquet does.
