@@ -36,6 +36,8 @@ class Round:
     since: int | None = 0
     feed: bool = False
     coming: bool = False
+    # Whether `floe check` is to find nothing.
+    sound: bool = True
 
     def writers(self):
         return {who for who, _ in self.steps if who != "floe"}
@@ -166,6 +168,8 @@ ROUNDS = [
             ("floe", FLOE[1]),
             ("trino", "DELETE FROM {t} WHERE id IN (600, 5)"),
         ],
+        # Where Trino 476 marks rows in a file of others, it writes statistics anew: times a thousand times later, nulls of before.
+        sound=False,
     ),
     Round(
         "sail_plain",
@@ -239,17 +243,16 @@ ROUNDS = [
     ),
     Round(
         "everyone",
-        "Floe makes it with deletion vectors, and Spark, Trino, Sail and deltalake change it in turn",
+        "Floe makes it with deletion vectors, and Spark, Sail and deltalake change it in turn",
         [
             ("floe", f"CREATE TABLE t ({TYPES}) PARTITIONED BY (p) TBLPROPERTIES ('delta.checkpointInterval' = '4')"),
             ("spark", fill("spark")),
             ("floe", FLOE[0]),
-            ("trino", "UPDATE {t} SET v = 'trino updated' WHERE id BETWEEN 9 AND 11 OR id = 112"),
+            # Trino 476 cannot write a deletion vector for a file whose path is percent-encoded.
             ("sail", "DELETE FROM {t} WHERE id IN (13, 14, 115)"),
             ("deltalake", "append"),
             ("floe", FLOE[1]),
             ("deltalake", "delete"),
-            ("trino", "DELETE FROM {t} WHERE id IN (200, 203)"),
             ("spark", "MERGE INTO {t} t USING (SELECT 204 AS id, 'merged' AS v) s ON t.id = s.id WHEN MATCHED THEN UPDATE SET v = s.v"),
             ("floe", "DELETE FROM t WHERE id = 205; OPTIMIZE t; UPDATE t SET v = 'end' WHERE id = 206"),
         ],

@@ -40,7 +40,8 @@ class Made:
 
     def write_down(self, floe):
         """Floe's rows of every version, of every condition and of the change feed, as Parquet files with an order each."""
-        floe.check(self.table)
+        if self.case.sound:
+            floe.check(self.table)
         kept = os.path.join(self.warehouse, "expected")
         os.makedirs(kept)
         copies = []

@@ -3,8 +3,7 @@
 A case shows one verb or one write feature. Its inserts are files of their own with ranges apart, so that a reader that skips
 files by statistics has something to skip: where the statistics are wrong, its rows are too.
 
-`features` and `verbs` are what Floe must take. `coming` may be refused by Floe, which is then what the transcript says;
-once Floe takes such a case it is compared like any other, and belongs into one of the other files.
+`coming` has some that Floe may still refuse, which is then what the transcript says.
 """
 
 import dataclasses
@@ -25,6 +24,8 @@ class Case:
     feed: bool = False
     # Floe may refuse the statements.
     coming: bool = False
+    # Whether `floe check` is to find nothing.
+    sound: bool = True
 
 
 def all_cases():
