@@ -13,7 +13,7 @@ use floe_index::{IndexError, KeyHash, KeyHasher, is_key_type};
 use floe_storage::{ColumnBounds, ValueRange};
 use floe_table_format::feature::column_mapping_mode;
 use floe_table_format::schema::nearest;
-use floe_table_format::{CompareOp, Metadata, Predicate, Scalar, StructType, TableProperties};
+use floe_table_format::{CompareOp, Metadata, Predicate, PrimitiveType, Scalar, StructType, TableProperties};
 
 use crate::error::{OnTable, Result, TableError};
 
@@ -114,6 +114,35 @@ pub(crate) fn check_roles(table: &str, metadata: &Metadata) -> Result<()> {
         || properties.merge_mode != floe_table_format::MergeMode::Overwrite;
     if merges && properties.primary_key.is_empty() {
         return refuse("merge modes need a primary key: PRIMARY KEY (...)".into());
+    }
+    Ok(())
+}
+
+/// Whether a key's values have the same hashes in both types: else the record index would not find its rows again.
+fn hashes_alike(from: PrimitiveType, to: PrimitiveType) -> bool {
+    use PrimitiveType::{Byte, Double, Float, Integer, Long, Short};
+    let is_integer = |data_type| matches!(data_type, Byte | Short | Integer | Long);
+    (is_integer(from) && is_integer(to)) || (from, to) == (Float, Double)
+}
+
+/// Refuses columns of the primary key that would get another type with other hashes.
+///
+/// # Errors
+/// [`TableError::InvalidRequest`] with the column.
+pub(crate) fn check_key_types(table: &str, key: &[String], before: &StructType, after: &StructType) -> Result<()> {
+    for name in key {
+        let of = |schema: &StructType| schema.field(name).and_then(|field| field.data_type.as_primitive());
+        if let (Some(from), Some(to)) = (of(before), of(after))
+            && from != to
+            && !hashes_alike(from, to)
+        {
+            let what = format!(
+                "it is part of the primary key, and the record index knows its values as {from}; \
+                 ALTER TABLE ... DROP PRIMARY KEY first"
+            );
+            let operation = format!("change the type of column {name} to {to}");
+            return Err(TableError::InvalidRequest { table: table.into(), operation, what });
+        }
     }
     Ok(())
 }

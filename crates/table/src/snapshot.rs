@@ -6,6 +6,7 @@ use arrow::datatypes::SchemaRef;
 use floe_table_format::{Metadata, StructType, TableState, Version};
 
 use crate::error::{OnTable, Result};
+use crate::key::check_key_types;
 use crate::load;
 use crate::table::{Table, TableBuilder};
 
@@ -45,6 +46,7 @@ impl Snapshot {
         if grown == *self.state.schema {
             return Ok(self.clone());
         }
+        check_key_types(uri, &self.state.properties.primary_key, &self.state.schema, &grown)?;
         let metadata = Metadata { schema_string: grown.to_json(), ..self.state.metadata.clone() };
         let committed = self.committed.as_ref().unwrap_or(&self.state);
         let (protocol, metadata) = crate::metadata::completed(&self.table, committed, metadata)?;

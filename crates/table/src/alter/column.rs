@@ -10,6 +10,7 @@ use floe_table_format::{
 
 use super::AlterReport;
 use crate::error::{OnTable, Result};
+use crate::key::check_key_types;
 use crate::table::Table;
 
 /// Where a column's default stands in its metadata. Protocol section "Default Columns".
@@ -51,13 +52,6 @@ pub enum ColumnChange {
     SetDefault(String),
     /// Rows that do not give a value get null.
     DropDefault,
-}
-
-/// Whether a key's values have the same hashes in both types.
-fn hashes_alike(from: PrimitiveType, to: PrimitiveType) -> bool {
-    use PrimitiveType::{Byte, Double, Float, Integer, Long, Short};
-    let is_integer = |data_type| matches!(data_type, Byte | Short | Integer | Long);
-    (is_integer(from) && is_integer(to)) || (from, to) == (Float, Double)
 }
 
 impl Table {
@@ -236,7 +230,8 @@ impl Table {
         let operation = Operation::new("CHANGE COLUMN").with_parameter("column", shown.to_string());
         self.alter(operation, |metadata| {
             let doing = format!("change the type of column {column}");
-            if !TableProperties::parse(&metadata.configuration).on(self.uri())?.enable_type_widening {
+            let properties = TableProperties::parse(&metadata.configuration).on(self.uri())?;
+            if !properties.enable_type_widening {
                 let what = "older files would not fit; \
                             ALTER TABLE ... SET TBLPROPERTIES ('delta.enableTypeWidening' = 'true') lets readers widen them";
                 return Err(self.refuse(&doing, what));
@@ -249,13 +244,9 @@ impl Table {
             {
                 return Err(self.refuse(&doing, "it is an identity column, which is BIGINT"));
             }
-            let keyed = property::role_of_column(&metadata.configuration, &path).on(self.uri())? == Some(PRIMARY_KEY);
-            let from = schema.widen_field(&path, to).on(self.uri())?;
-            if keyed && !hashes_alike(from, to) {
-                let what = format!("it is part of the primary key, and the record index knows its values as {from}; \
-                                    ALTER TABLE ... DROP PRIMARY KEY first");
-                return Err(self.refuse(&doing, what));
-            }
+            let before = schema.clone();
+            schema.widen_field(&path, to).on(self.uri())?;
+            check_key_types(self.uri(), &properties.primary_key, &before, &schema)?;
             metadata.schema_string = schema.to_json();
             Ok(())
         })

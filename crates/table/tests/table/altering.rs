@@ -267,3 +267,27 @@ async fn a_key_of_integers_is_widened_and_its_rows_are_still_found() {
     }
     assert_eq!(rows_now(&world).await, ["0|old", "1|old", "2|new", "3|old"]);
 }
+
+#[tokio::test]
+async fn rows_do_not_widen_a_key_whose_values_would_not_be_found_again() {
+    let rows = |kind: arrow::datatypes::DataType, value: &str| {
+        let text: arrow::array::ArrayRef = Arc::new(arrow::array::StringArray::from(vec![value]));
+        RecordBatch::try_from_iter([("id", arrow::compute::cast(&text, &kind).expect("a value"))]).expect("one column")
+    };
+    let (date, time) = (arrow::datatypes::DataType::Date32, arrow::datatypes::TimeUnit::Microsecond);
+    for (narrow, wide, value) in [
+        (date, arrow::datatypes::DataType::Timestamp(time, None), "2024-02-29"),
+        (arrow::datatypes::DataType::Decimal128(5, 2), arrow::datatypes::DataType::Decimal128(9, 4), "1.25"),
+    ] {
+        let first = rows(narrow, value);
+        let create = CreateTable::from_arrow(&first.schema()).expect("a Delta schema").with_primary_key(["id"]);
+        let world = World::new(create.with_property("delta.enableTypeWidening", "true")).await;
+        world.table.append(vec![first]).await.expect("appended");
+        world.table.build_index().await.expect("built");
+        let options = floe_table::AppendOptions { schema: floe_table::SchemaMode::Merge, ..Default::default() };
+        let stream = futures::StreamExt::boxed(futures::stream::iter([Ok(rows(wide, value))]));
+        let error = world.table.append_with(stream, options).await.expect_err("the same key in another type");
+        assert!(error.to_string().contains("primary key"), "{error}");
+        assert_eq!(rows_now(&world).await.len(), 1);
+    }
+}
