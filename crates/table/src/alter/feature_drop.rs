@@ -35,7 +35,7 @@ const BARRIERS: u32 = 3;
 /// The domain of row ids.
 const ROW_TRACKING_DOMAIN: &str = "delta.rowTracking";
 /// The features that can be dropped.
-const DROPPABLE: &str = "deletionVectors, columnMapping, v2Checkpoint, vacuumProtocolCheck, checkConstraints, \
+const DROPPABLE: &str = "deletionVectors, columnMapping, typeWidening, v2Checkpoint, vacuumProtocolCheck, checkConstraints, \
                          inCommitTimestamp, rowTracking, domainMetadata and checkpointProtection";
 
 impl Table {

@@ -86,3 +86,26 @@ async fn settings_are_set_shown_and_reset() {
     world.check("SHOW datafusion.execution.batch_size", &["datafusion.execution.batch_size|8192"]).await;
     world.check_error("SET datafusion.execution.batchsize = 1", "did you mean datafusion.execution.batch_size?").await;
 }
+
+#[tokio::test]
+async fn a_feature_is_dropped_by_statement_and_what_cannot_go_is_told() {
+    let world = World::new().await;
+    world
+        .run(
+            "CREATE TABLE t (id INT) TBLPROPERTIES ('delta.enableTypeWidening' = 'true');
+             INSERT INTO t VALUES (1);
+             ALTER TABLE t ALTER COLUMN id TYPE BIGINT;
+             INSERT INTO t VALUES (5000000000);
+             INSERT INTO t VALUES (2), (3);
+             DELETE FROM t WHERE id = 2",
+        )
+        .await;
+    world.run("ALTER TABLE t DROP FEATURE typeWidening").await;
+    world.check("SELECT id FROM t", &["1", "3", "5000000000"]).await;
+    world.check_error("ALTER TABLE t ALTER COLUMN id TYPE DECIMAL(20, 0)", "delta.enableTypeWidening").await;
+    world.check_error("ALTER TABLE t DROP FEATURE typeWidening", "does not have it").await;
+    world.check_error("ALTER TABLE t DROP FEATURE deletionVectors TRUNCATE HISTORY", "younger than").await;
+    let droppable = "columnMapping, typeWidening, v2Checkpoint";
+    world.run("CREATE TABLE a (id INT) TBLPROPERTIES ('delta.feature.appendOnly' = 'supported')").await;
+    world.check_error("ALTER TABLE a DROP FEATURE appendOnly", droppable).await;
+}
