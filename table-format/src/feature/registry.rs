@@ -2,7 +2,8 @@
 
 /// A table feature by its canonical name.
 ///
-/// Preview names (`variantType-preview`, ...) are [`Feature::Unknown`]: what they mean may differ from what became of them.
+/// Preview names that mean the same (`variantType-preview`, ...) are other names of the feature; all else is
+/// [`Feature::Unknown`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the protocol's names; the registry says what each needs")]

@@ -192,6 +192,59 @@ mod variants {
         }
     }
 
+    /// Lists in lists, as bytes: each holds one.
+    fn nested(depth: usize) -> Vec<u8> {
+        let mut value = vec![0];
+        for _ in 0..depth {
+            let length = u32::try_from(value.len()).expect("small").to_le_bytes();
+            // A list with offsets of four bytes: its header, one element, where it begins, where it ends.
+            value = [&[0b1111, 1, 0, 0, 0, 0][..], &length, &value].concat();
+        }
+        value
+    }
+
+    fn of_bytes(value: &[u8]) -> ArrayRef {
+        let column = |bytes: &[u8]| -> ArrayRef { Arc::new(BinaryArray::from(vec![bytes])) };
+        let columns = vec![("metadata", column(&[1, 0, 0])), ("value", column(value))];
+        Arc::new(StructArray::try_from(columns).expect("two columns"))
+    }
+
+    #[test]
+    fn a_variant_that_nests_too_deep_is_refused_before_anyone_follows_it() {
+        let shown = texts(&to_json(&of_bytes(&nested(100))).expect("a variant"));
+        assert_eq!(shown, [Some(format!("{}null{}", "[".repeat(100), "]".repeat(100)))]);
+        // By hand: as many headers as a stack never has frames.
+        let mut deep = Vec::new();
+        for level in (0..20_000u32).rev() {
+            deep.extend([0b1111, 1, 0, 0, 0, 0]);
+            deep.extend((level * 10 + 1).to_le_bytes());
+        }
+        deep.push(0);
+        let error = to_json(&of_bytes(&deep)).expect_err("too deep");
+        assert!(error.contains("deeper"), "{error}");
+        let shredded: ArrayRef = Arc::new(
+            StructArray::try_from(vec![
+                ("metadata", Arc::new(BinaryArray::from(vec![&[1u8, 0, 0][..]])) as ArrayRef),
+                ("value", Arc::new(BinaryArray::from(vec![&deep[..]]))),
+                ("typed_value", Arc::new(Int64Array::from(vec![None]))),
+            ])
+            .expect("three columns"),
+        );
+        assert!(to_json(&shredded).expect_err("too deep").contains("deeper"));
+    }
+
+    #[test]
+    fn a_variant_that_holds_a_part_of_itself_twice_is_refused() {
+        // Each list names what lies in it twice: as many ways down as there are numbers.
+        let mut value = vec![0];
+        for _ in 0..60 {
+            let length = u8::try_from(value.len() % 200).expect("small");
+            value = [&[0b11, 2, 0, 0, length][..], &value].concat();
+        }
+        let error = to_json(&of_bytes(&value)).expect_err("exponential");
+        assert!(error.contains("several times"), "{error}");
+    }
+
     #[test]
     fn another_shape_is_no_variant() {
         let number: ArrayRef = Arc::new(Int64Array::from(vec![1]));

@@ -12,7 +12,7 @@ use parquet_variant_compute::{VariantArray, unshred_variant};
 use parquet_variant_json::VariantToJson;
 
 /// How deep a value may nest before its text is given up.
-const DEPTH_MAX: usize = 500;
+const DEPTH_MAX: usize = 250;
 
 /// JSON text of each value, null for a row without one. A variant that is null is the text `null`.
 ///
@@ -24,6 +24,8 @@ pub(super) fn to_json(column: &ArrayRef) -> Result<ArrayRef, String> {
     if column.null_count() == column.len() {
         return Ok(arrow::array::new_null_array(&DataType::Utf8, column.len()));
     }
+    // The library follows what values claim to hold by recursion.
+    check_values(column, 0)?;
     let array = VariantArray::try_new(column.as_ref()).map_err(|error| error.to_string())?;
     let array = match array.typed_value_column() {
         None => array,
@@ -47,6 +49,74 @@ pub(super) fn to_json(column: &ArrayRef) -> Result<ArrayRef, String> {
         texts.append_value(&text);
     }
     Ok(Arc::new(texts.finish()))
+}
+
+/// Checks that no value in a variant's columns, in what is left of a shredded one too, nests too deep to be followed.
+fn check_values(column: &ArrayRef, depth: usize) -> Result<(), String> {
+    if depth > DEPTH_MAX {
+        return Err(format!("a variant is shredded deeper than {DEPTH_MAX}"));
+    }
+    if let Some(list) = column.as_list_opt::<i32>() {
+        return check_values(list.values(), depth + 1);
+    }
+    let Some(parts) = column.as_struct_opt() else { return Ok(()) };
+    for (field, part) in parts.fields().iter().zip(parts.columns()) {
+        match Bytes::of(part) {
+            Ok(values) if field.name() == "value" => {
+                let rows = (0..part.len()).filter(|row| part.is_valid(*row));
+                rows.into_iter().try_for_each(|row| check_depth(values.at(row)))?;
+            }
+            _ => check_values(part, depth + 1)?,
+        }
+    }
+    Ok(())
+}
+
+/// Checks that a value nests no deeper than [`DEPTH_MAX`] and does not hold one part of itself again and again. What else
+/// may be wrong with it is left to who decodes it.
+fn check_depth(bytes: &[u8]) -> Result<(), String> {
+    const TWICE: &str = "a variant holds one part of itself several times";
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let mut open = vec![(0usize, 0usize)];
+    // Each value takes a byte of its own.
+    let mut left = bytes.len();
+    while let Some((start, depth)) = open.pop() {
+        if depth > DEPTH_MAX {
+            return Err(format!("a variant nests deeper than {DEPTH_MAX}"));
+        }
+        left = left.checked_sub(1).ok_or(TWICE)?;
+        let Some(header) = bytes.get(start) else { continue };
+        let (kind, about) = (header & 3, header >> 2);
+        let (id_bytes, is_large) = match kind {
+            // Field ids come before the offsets.
+            2 => (usize::from(about >> 2 & 3) + 1, about >> 4 & 1 == 1),
+            3 => (0, about >> 2 & 1 == 1),
+            _ => continue,
+        };
+        let (offset_bytes, count_bytes) = (usize::from(about & 3) + 1, if is_large { 4 } else { 1 });
+        let Some(count) = number_at(bytes, start.saturating_add(1), count_bytes) else { continue };
+        let offsets = count.saturating_mul(id_bytes).saturating_add(start + 1 + count_bytes);
+        let values = count.saturating_add(1).saturating_mul(offset_bytes).saturating_add(offsets);
+        if values > bytes.len() {
+            continue;
+        }
+        if count.saturating_add(open.len()) > left {
+            return Err(TWICE.into());
+        }
+        for at in 0..count {
+            if let Some(offset) = number_at(bytes, offsets + at * offset_bytes, offset_bytes) {
+                open.push((values.saturating_add(offset), depth + 1));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn number_at(bytes: &[u8], at: usize, length: usize) -> Option<usize> {
+    let bytes = bytes.get(at..at.checked_add(length)?)?;
+    Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte)))
 }
 
 /// Binary values, whatever array holds them.
