@@ -297,7 +297,7 @@ fn relabel(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
             let entries = relabel(&entries, field.data_type())?.as_struct().clone();
             Ok(Arc::new(MapArray::try_new(field.clone(), offsets, entries, nulls, *sorted)?))
         }
-        // What was made as text, shown as the view that the session reads text as.
+        // Made as text above, and wanted as a view of text.
         (DataType::Utf8, DataType::Utf8View) => Ok(cast(array, to)?),
         (from, to) => Err(datafusion::error::DataFusionError::Internal(format!("cannot relabel {from} as {to}"))),
     }
