@@ -1,6 +1,6 @@
 """What is known not to agree, and the verdict on what was seen.
 
-known.tsv has a line for each: the engine; the table feature, the case, or * for any; what it does; a pattern in its message; and why. It
+known.tsv has a line for each: the engine; the table feature or the case; what it does; a pattern in its message; and why. It
 `refuses` a table for a feature that the table declares, which is sound. It `fails` or `differs` where the fault is its own: the
 other engines, Spark among them, agree with Floe there. What is listed must happen, and nothing else may.
 """
@@ -24,7 +24,7 @@ class Entry:
     used: bool = False
 
     def fits(self, made, engine):
-        named = self.what in made.features() if self.does == "refuses" else self.what in ("*", made.case.name)
+        named = self.what in made.features() if self.does == "refuses" else self.what == made.case.name
         return self.engine == engine and named
 
     def explains(self, answer):
@@ -60,7 +60,7 @@ def judge(tables, readers, seen, whole):
             for entry in used:
                 entry.used = True
             for entry in fitting:
-                if entry.what != "*" and entry not in used and not any(other.does == "refuses" for other in used):
+                if entry not in used and not any(other.does == "refuses" for other in used):
                     failures.append(f"{made.case.name}: {engine} is listed as one that {entry.does} for {entry.what}, and does not")
             verdicts[made.case.name, engine] = used
     if whole:

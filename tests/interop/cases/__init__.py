@@ -18,14 +18,17 @@ class Case:
     sql: str
     # Conditions in SQL that all engines understand, on the newest version.
     where: tuple = ()
-    # The first version that is compared, beside the newest; none where older ones are gone, or the rows many.
+    # The first version that is compared, beside the newest; none where older ones are gone, or the rows many. Those before it
+    # are the inserts that other cases have too.
     since: int | None = 0
     # The change feed is compared as well.
     feed: bool = False
     # Floe may refuse the statements.
     coming: bool = False
-    # Whether `floe check` is to find nothing.
-    sound: bool = True
+    # Queries that must each give one row of one value, true.
+    holds: tuple = ()
+    # The rules that `floe check` finds broken. It must find these, and no other.
+    broken: tuple = ()
 
 
 def all_cases():

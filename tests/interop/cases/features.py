@@ -39,7 +39,6 @@ CASES = [
         DELETE FROM t WHERE id >= 1000 AND id % 3 = 0;
         """,
         ("id < 12", "id BETWEEN 38 AND 44", "id > 2990", "id > 90 AND id < 110"),
-        since=None,
     ),
     Case(
         "not_null",
