@@ -35,7 +35,7 @@ use uuid::Uuid;
 
 use crate::action::DeletionVectorDescriptor;
 use crate::error::{FormatError, Result, printable};
-use crate::path::DataPath;
+use crate::path::{DataPath, TableRoot};
 
 /// What stands in the path of a [`FormatError::CorruptDv`] for a vector that lies in the log.
 const INLINE: &str = "inline";
@@ -299,31 +299,15 @@ pub fn read_at(bytes: &[u8], descriptor: &DeletionVectorDescriptor) -> Result<Ro
     checked(RowSet::parse_from(data, &path)?, descriptor, &path)
 }
 
-/// The path of a descriptor's file relative to the table's root, decoded; none for an inline vector.
+/// The place on storage of a descriptor's file, as [`TableRoot::decode`] gives it; none for an inline vector.
 ///
 /// # Errors
-/// [`FormatError::PathEscapesTable`] for an absolute path, which cannot be judged without the root: see
-/// [`relative_path_in`]; [`FormatError::CorruptDv`] for an unknown storage type or a malformed UUID.
-pub fn relative_path(descriptor: &DeletionVectorDescriptor) -> Result<Option<String>> {
-    path_by(descriptor, DataPath::decode)
-}
-
-/// As [`relative_path`], but an absolute path is taken if it lies under the table's root, given as a URI.
-///
-/// # Errors
-/// As [`relative_path`], [`FormatError::PathEscapesTable`] only for paths outside the root.
-pub fn relative_path_in(descriptor: &DeletionVectorDescriptor, root_uri: &str) -> Result<Option<String>> {
-    path_by(descriptor, |path| DataPath::decode_in(root_uri, path))
-}
-
-fn path_by(
-    descriptor: &DeletionVectorDescriptor,
-    absolute: impl FnOnce(&str) -> Result<String>,
-) -> Result<Option<String>> {
+/// As [`TableRoot::decode`] for an absolute path; [`FormatError::CorruptDv`] for an unknown storage type or a malformed UUID.
+pub fn path_in(descriptor: &DeletionVectorDescriptor, root: &TableRoot) -> Result<Option<String>> {
     let text = &descriptor.path_or_inline_dv;
     match descriptor.storage_type.as_str() {
         "i" => Ok(None),
-        "p" => absolute(text).map(Some),
+        "p" => root.decode(text).map(Some),
         "u" => {
             let corrupt = |what: String| FormatError::corrupt_dv(printable(text), what);
             let split = text.len().checked_sub(UUID_CHARACTERS).filter(|at| text.is_char_boundary(*at));

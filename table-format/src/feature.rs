@@ -304,8 +304,8 @@ fn with_requirements(features: &[Feature]) -> Vec<Feature> {
     out
 }
 
-/// All features that writers must respect: those named, or those that the version implies.
-fn supported_by_writers(protocol: &Protocol) -> Vec<Feature> {
+/// All features that writers must respect: those named, or those that the version implies. Those of readers are among them.
+pub fn supported_by_writers(protocol: &Protocol) -> Vec<Feature> {
     if protocol.min_writer_version >= WRITER_VERSION_MAX {
         return named(protocol.writer_features.as_deref());
     }

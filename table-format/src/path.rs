@@ -14,6 +14,7 @@
 
 mod data;
 mod partition;
+mod root;
 
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,8 @@ use uuid::Uuid;
 use crate::version::Version;
 
 pub use data::DataPath;
-pub use partition::{NULL_PARTITION, partition_directory};
+pub use partition::{NULL_PARTITION, parse_partition_directory, partition_directory};
+pub use root::TableRoot;
 
 /// What a file in `_delta_log` is, by its name.
 ///

@@ -57,14 +57,14 @@ pub struct FileStats {
 /// assert_eq!(stats.finish().json, json);
 /// # Ok::<(), floe_table_format::FormatError>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct StatsCollector {
     rows: u64,
     columns: Vec<Node>,
 }
 
 /// A column or a field inside a struct.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Node {
     /// Not indexed.
     Skipped,
@@ -75,7 +75,7 @@ enum Node {
     },
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Leaf {
     name: String,
     nulls: u64,
@@ -126,6 +126,24 @@ impl StatsCollector {
             node.update(column, None)?;
         }
         Ok(())
+    }
+
+    /// Whether a column gets a minimum and a maximum, by the path of its names in files.
+    pub fn collects(&self, path: &[String]) -> bool {
+        let mut nodes = &self.columns;
+        for (depth, name) in path.iter().enumerate() {
+            let node = nodes.iter().find(|node| match node {
+                Node::Leaf(leaf) => leaf.name == *name,
+                Node::Struct { name: own, .. } => own == name,
+                Node::Skipped => false,
+            });
+            match node {
+                Some(Node::Leaf(_)) => return depth + 1 == path.len(),
+                Some(Node::Struct { fields, .. }) => nodes = fields,
+                _ => return false,
+            }
+        }
+        false
     }
 
     /// Rows taken in so far.

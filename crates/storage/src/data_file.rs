@@ -431,7 +431,7 @@ pub async fn read_data_file(
     relative: &str,
     options: ReadOptions<'_>,
 ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
-    let path = store.location().absolute(relative)?;
+    let path = store.location().readable(relative)?;
     let mut source = ParquetSource::open(store.access().clone(), path, relative, options.size).await?;
     let wanted = wanted_schema(relative, &options)?;
 
@@ -503,7 +503,7 @@ pub struct FileFooter {
 /// [`StorageError::NotFound`]; [`StorageError::CorruptDataFile`] for a file of another size, that is cut short or is no
 /// Parquet file; the failures of the store.
 pub async fn read_footer(store: &DataStore, relative: &str, size: u64) -> Result<FileFooter> {
-    let path = store.location().absolute(relative)?;
+    let path = store.location().readable(relative)?;
     let mut source = ParquetSource::open(store.access().clone(), path, relative, Some(size)).await?;
     let metadata = source.metadata(&ArrowReaderOptions::new().with_skip_arrow_metadata(true)).await?;
     let file = metadata.file_metadata();
@@ -677,4 +677,41 @@ fn as_wanted(batch: &RecordBatch, wanted: &SchemaRef, row_number: Option<&FieldR
     let schema = Arc::new(Schema::new_with_metadata(fields, wanted.metadata().clone()));
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     RecordBatch::try_new_with_options(schema, columns, &options).map_err(|error| error.to_string())
+}
+
+/// The columns of a Parquet file, from its footer alone: times in microseconds, those of the old 96-bit kind in UTC, as Spark
+/// and Hive wrote them. What the writer says of Arrow types is not regarded.
+///
+/// # Errors
+/// As [`read_footer`].
+pub async fn read_file_schema(store: &DataStore, relative: &str, size: u64) -> Result<SchemaRef> {
+    let path = store.location().readable(relative)?;
+    let mut source = ParquetSource::open(store.access().clone(), path, relative, Some(size)).await?;
+    let metadata = source.metadata(&ArrowReaderOptions::new().with_skip_arrow_metadata(true)).await?;
+    let parquet = metadata.file_metadata().schema_descr();
+    let arrow = parquet::arrow::parquet_to_arrow_schema(parquet, None)
+        .map_err(|error| StorageError::corrupt_file(relative, error.to_string()))?;
+    let mut leaves = parquet.columns().iter().map(|column| column.physical_type() == PhysicalType::INT96);
+    let fields: Vec<FieldRef> = arrow.fields().iter().map(|field| in_microseconds(field, &mut leaves)).collect();
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+/// `leaves` says of each column without inner ones, in order, whether its times are of the old kind.
+fn in_microseconds(field: &FieldRef, leaves: &mut impl Iterator<Item = bool>) -> FieldRef {
+    let data_type = match field.data_type() {
+        DataType::Struct(fields) => {
+            DataType::Struct(fields.iter().map(|field| in_microseconds(field, leaves)).collect())
+        }
+        DataType::List(element) => DataType::List(in_microseconds(element, leaves)),
+        DataType::Map(entries, sorted) => DataType::Map(in_microseconds(entries, leaves), *sorted),
+        leaf => {
+            let old_kind = leaves.next().unwrap_or(false);
+            match leaf {
+                DataType::Timestamp(_, _) if old_kind => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+                DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
+                other => other.clone(),
+            }
+        }
+    };
+    Arc::new(field.as_ref().clone().with_data_type(data_type))
 }

@@ -83,7 +83,7 @@ impl DataStore {
     /// [`StorageError::NotFound`], [`StorageError::CorruptDataFile`] for a body that ends early, and the failures of the
     /// store.
     pub async fn get(&self, relative: &str) -> Result<Bytes> {
-        let path = self.location().absolute(relative)?;
+        let path = self.location().readable(relative)?;
         self.access.get(&path, u64::MAX).await
     }
 
@@ -92,7 +92,7 @@ impl DataStore {
     /// # Errors
     /// As [`DataStore::get`].
     pub async fn get_range(&self, relative: &str, range: Range<u64>) -> Result<Bytes> {
-        let path = self.location().absolute(relative)?;
+        let path = self.location().readable(relative)?;
         self.access.get_range(&path, range).await
     }
 
@@ -101,7 +101,7 @@ impl DataStore {
     /// # Errors
     /// As [`DataStore::get`].
     pub async fn get_ranges(&self, relative: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let path = self.location().absolute(relative)?;
+        let path = self.location().readable(relative)?;
         self.access.get_ranges(&path, ranges).await
     }
 
@@ -187,7 +187,7 @@ impl DataStore {
     /// # Errors
     /// [`StorageError::NotFound`] and the failures of the store.
     pub async fn head(&self, relative: &str) -> Result<ListedFile> {
-        let path = self.location().absolute(relative)?;
+        let path = self.location().readable(relative)?;
         let meta = self.access.head(&path).await?;
         Ok(listed(relative.to_owned(), &meta))
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use floe_table_format::deletion_vector::{
-    DvFileWriter, blob_range, decode_inline, descriptor_for_file, encode_inline, file_path, read_at, relative_path_in,
+    DvFileWriter, blob_range, decode_inline, descriptor_for_file, encode_inline, file_path, path_in, read_at,
 };
 use floe_table_format::{DeletionVectorDescriptor, FormatError, RowSet};
 use futures::StreamExt;
@@ -30,7 +30,7 @@ const LOADS_IN_FLIGHT: usize = 16;
 /// `CorruptDv` for one that is missing, cut short, fails its checksum or marks another number of rows than it says;
 /// `PathEscapesTable` for one outside the table; the failures of the store.
 pub async fn load(store: &DataStore, descriptor: &DeletionVectorDescriptor) -> Result<RowSet> {
-    let Some(path) = relative_path_in(descriptor, &store.location().uri)? else {
+    let Some(path) = path_in(descriptor, &store.location().table_root())? else {
         return Ok(decode_inline(descriptor)?);
     };
     let range = blob_range(descriptor)?;

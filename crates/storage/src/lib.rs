@@ -56,7 +56,7 @@ pub mod doctor;
 pub use counting::{CountingStore, RequestCounts};
 pub use data_file::{
     ColumnBounds, DataFileWriter, FileCompression, FileFooter, ROW_NUMBER_COLUMN, ReadOptions, ValueRange,
-    WriterSettings, WrittenFile, read_data_file, read_footer,
+    WriterSettings, WrittenFile, read_data_file, read_file_schema, read_footer,
 };
 pub use data_store::{DataStore, FileUpload};
 pub use env::{Env, Environment};

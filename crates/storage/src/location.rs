@@ -5,7 +5,9 @@ use std::fmt;
 use std::path::{Component, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
+use floe_table_format::FormatError;
 use floe_table_format::error::printable;
+use floe_table_format::path::TableRoot;
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -15,7 +17,7 @@ use url::Url;
 use crate::error::{Result, StorageError};
 use crate::file_cache::FileCache;
 use crate::local::LocalStore;
-use crate::options::{Secrets, StorageOptions};
+use crate::options::{Secrets, StorageOptions, TRUSTED_ROOTS};
 
 #[cfg(any(feature = "s3", feature = "azure", feature = "gcs"))]
 mod cloud;
@@ -59,6 +61,8 @@ pub struct Location {
     /// What kind of store it is.
     pub kind: StoreKind,
     secrets: Secrets,
+    /// Folders in the store, beside this one, whose files may be read where a log names them.
+    trusted: Vec<Path>,
     /// Where files of a store across a network are kept on this machine.
     pub(crate) cache: Option<FileCache>,
     /// Whether put-if-absent has to be tried before it is relied on, and the outcome once it was.
@@ -78,7 +82,14 @@ impl Location {
     /// # Errors
     /// [`StorageError::InvalidLocation`] for what is none of these, [`StorageError::FeatureDisabled`] for a store this
     /// build leaves out, [`StorageError::InvalidOption`] for an option that the store does not know.
+    ///
+    /// The option `floe_trusted_roots` names folders as [`Location::with_trusted_roots`] takes them, with commas between.
     pub fn open(uri: &str, options: &StorageOptions) -> Result<Location> {
+        let roots = options.get(TRUSTED_ROOTS).unwrap_or_default().split(',');
+        Location::named(uri, options)?.with_trusted_roots(roots.filter(|root| !root.trim().is_empty()))
+    }
+
+    fn named(uri: &str, options: &StorageOptions) -> Result<Location> {
         let uri = uri.trim();
         if uri.is_empty() {
             return Err(invalid("", "it is empty: give a path or a URI"));
@@ -138,6 +149,7 @@ impl Location {
             root,
             kind: StoreKind::Other,
             secrets: Secrets::default(),
+            trusted: Vec::new(),
             cache: None,
             conditional_put: Some(Arc::default()),
         }
@@ -184,6 +196,59 @@ impl Location {
         location.uri = format!("{}/{}", self.uri.trim_end_matches('/'), relative);
         location.root = root;
         Ok(location)
+    }
+
+    /// Trusts folders: where the log of a table here names a file in one of them by its absolute path, as shallow clones do,
+    /// the file is read. It is never written or deleted. Folders of other stores are passed over: nothing here can name them.
+    ///
+    /// # Errors
+    /// What [`Location::open`] says of a folder.
+    pub fn with_trusted_roots<S: AsRef<str>>(mut self, uris: impl IntoIterator<Item = S>) -> Result<Location> {
+        let own = TableRoot::of(&self.uri);
+        for uri in uris {
+            let uri = uri.as_ref().trim();
+            let uri = match uri.contains("://") {
+                true => uri.trim_end_matches('/').to_owned(),
+                false => Location::local(PathBuf::from(uri))?.uri,
+            };
+            let Ok(folder) = own.decode(&uri) else { continue };
+            let folder = match TableRoot::is_outside(&folder) {
+                true => Path::parse(&folder[1..]).map_err(|error| invalid(&uri, error.to_string()))?,
+                false => self.absolute(&folder)?,
+            };
+            self.trusted.push(folder);
+        }
+        Ok(self)
+    }
+
+    /// Trusts the folder of another location in the same store: see [`Location::with_trusted_roots`].
+    pub fn with_trusted(mut self, other: &Location) -> Location {
+        self.trusted.push(other.root.clone());
+        self
+    }
+
+    /// The path in the store of a path that [`TableRoot::decode`] gave: of a file in this folder, or of one elsewhere in the store
+    /// that may be read.
+    ///
+    /// # Errors
+    /// As [`Location::absolute`]; [`FormatError::PathEscapesTable`] for a file outside this folder and the trusted ones.
+    pub fn readable(&self, decoded: &str) -> Result<Path> {
+        if !TableRoot::is_outside(decoded) {
+            return self.absolute(decoded);
+        }
+        let refuse = |what: String| FormatError::PathEscapesTable { path: printable(decoded), what };
+        let path = Path::parse(&decoded[1..]).map_err(|error| refuse(error.to_string()))?;
+        if self.trusted.iter().any(|folder| path.prefix_matches(folder)) {
+            return Ok(path);
+        }
+        let what =
+            format!("it lies outside the table; if its files are to be read, name their folder in {TRUSTED_ROOTS}");
+        Err(refuse(what).into())
+    }
+
+    /// The folder against which paths in a log are held.
+    pub fn table_root(&self) -> TableRoot {
+        TableRoot::of(&self.uri)
     }
 
     /// The path in the store of a decoded path relative to this folder.

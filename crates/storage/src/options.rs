@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+/// The option that names folders whose files a log elsewhere in the store may name, with commas between.
+pub(crate) const TRUSTED_ROOTS: &str = "floe_trusted_roots";
+
 /// Options by name, as object stores name them: `aws_endpoint`, `AWS_ACCESS_KEY_ID`, `azure_storage_account_name`, ...
 ///
 /// Names are compared without regard to case. Values are never printed, neither by `Debug` nor by `Display` nor in an
@@ -21,10 +24,11 @@ impl StorageOptions {
         StorageOptions::default()
     }
 
-    /// The options that the environment variables `AWS_*`, `AZURE_*`, `GOOGLE_*` and `FLOE_CACHE_*` hold.
+    /// The options that the environment variables `AWS_*`, `AZURE_*`, `GOOGLE_*`, `FLOE_CACHE_*` and `FLOE_TRUSTED_*` hold.
     pub fn from_env() -> Self {
-        let ours =
-            |name: &str| ["aws_", "azure_", "google_", "floe_cache_"].iter().any(|prefix| name.starts_with(prefix));
+        let ours = |name: &str| {
+            ["aws_", "azure_", "google_", "floe_cache_", "floe_trusted_"].iter().any(|prefix| name.starts_with(prefix))
+        };
         // Names and values that are not UTF-8 cannot be options.
         let variables = std::env::vars_os().filter_map(|(name, value)| {
             let name = name.into_string().ok()?.to_ascii_lowercase();

@@ -29,7 +29,9 @@ mod error;
 mod rows;
 
 mod checks;
+mod clone;
 mod conform;
+mod convert;
 mod filter;
 mod generated;
 mod row_tracking;
@@ -77,7 +79,9 @@ pub use check::{
     Severity,
 };
 pub use checks::{RowCheck, RowCheckFactory, RowValue, Violation};
+pub use clone::{CloneDepth, CloneOptions, CloneReport};
 pub use commit::{CommitOutcome, CommitReport};
+pub use convert::{ConvertOptions, ConvertReport};
 pub use create::{CreateTable, IfExists};
 pub use error::{ErrorKind, Result, TableError};
 pub use generated::IdentityValues;

@@ -23,7 +23,6 @@ use floe_index::plan::{Choice, CostModel, Way};
 use floe_index::{KeyHash, KeySet, Sieve};
 use floe_storage::{ReadOptions, StoreKind, read_data_file};
 use floe_table_format::feature::column_mapping_mode;
-use floe_table_format::path::DataPath;
 use floe_table_format::scalar::partition_array;
 use floe_table_format::{DataType, FileId, Predicate, RowSet, TableState, prune};
 use futures::{StreamExt, TryStreamExt};
@@ -342,7 +341,7 @@ impl KeyScan {
     async fn run(self) -> Result<(String, u64, Found)> {
         let mut found = Vec::new();
         let mut read = 0u64;
-        let relative = DataPath::decode(&self.log_path).on(self.table.uri())?;
+        let relative = self.table.root().decode(&self.log_path).on(self.table.uri())?;
         let mut options = ReadOptions::new(self.file_schema.clone())
             .with_row_numbers()
             .with_batch_rows(SCAN_BATCH_ROWS)
@@ -478,7 +477,7 @@ async fn key_columns(
     let uri = table.uri();
     let view = state.files.get(&id);
     let (schema, sources) = key_sources(table, state, key, id)?;
-    let relative = DataPath::decode(view.path()).on(uri)?;
+    let relative = table.root().decode(view.path()).on(uri)?;
     let mut options = ReadOptions::new(schema).with_batch_rows(SCAN_BATCH_ROWS);
     if let Ok(size) = u64::try_from(view.size()) {
         options = options.with_size(size);

@@ -3,8 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use floe_storage::StorageError;
-use floe_table_format::deletion_vector::{relative_path, unique_id};
-use floe_table_format::path::DataPath;
+use floe_table_format::deletion_vector::{path_in, unique_id};
 use floe_table_format::{Add, IsolationLevel, Operation, StructField, Version, VersionSpec, feature};
 use futures::{FutureExt, StreamExt, TryStreamExt};
 
@@ -97,10 +96,11 @@ impl Table {
     /// Refuses unless every file these actions name is still there.
     async fn require_files(&self, adds: &[Add]) -> Result<()> {
         let mut paths: HashSet<String> = HashSet::new();
+        let root = self.root();
         for add in adds {
-            paths.insert(DataPath::decode(&add.path).on(self.uri())?);
+            paths.insert(root.decode(&add.path).on(self.uri())?);
             if let Some(vector) = &add.deletion_vector {
-                paths.extend(relative_path(vector).on(self.uri())?);
+                paths.extend(path_in(vector, &root).on(self.uri())?);
             }
         }
         let table = self.clone();

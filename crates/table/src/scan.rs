@@ -8,7 +8,7 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType as ArrowType, Field, FieldRef, Schema, SchemaRef};
 use floe_storage::{ReadOptions, read_data_file};
 use floe_table_format::feature::column_mapping_mode;
-use floe_table_format::path::DataPath;
+use floe_table_format::path::TableRoot;
 use floe_table_format::scalar::partition_array;
 use floe_table_format::schema::{ColumnMappingMode, nearest};
 use floe_table_format::{
@@ -45,7 +45,7 @@ impl Snapshot {
 /// A file of a [`ScanPlan`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScanFile {
-    /// Relative to the table's root, not encoded.
+    /// Relative to the table's root, not encoded; with a slash in front, from the top of the store, for a file elsewhere.
     pub path: String,
     /// As it stands in the log, the name of the file in a [`crate::Transaction`].
     pub log_path: String,
@@ -123,8 +123,9 @@ impl Scan {
         let state = self.snapshot.state();
         let uri = self.snapshot.table().uri();
         let mut files = Vec::new();
+        let root = self.snapshot.table().root();
         for id in prune::prune(state, &self.predicate).on(uri)? {
-            files.push(scan_file(state, &state.files.get(&id)).on(uri)?);
+            files.push(scan_file(state, &root, &state.files.get(&id)).on(uri)?);
         }
         Ok(ScanPlan {
             table_uri: uri.to_owned(),
@@ -186,7 +187,7 @@ impl Scan {
 }
 
 /// A live file as a scan reads it.
-fn scan_file(state: &TableState, view: &FileView<'_>) -> floe_table_format::Result<ScanFile> {
+fn scan_file(state: &TableState, root: &TableRoot, view: &FileView<'_>) -> floe_table_format::Result<ScanFile> {
     let mode = column_mapping_mode(&state.metadata)?;
     let mut partition_values = Vec::with_capacity(state.metadata.partition_columns.len());
     for name in &state.metadata.partition_columns {
@@ -194,7 +195,7 @@ fn scan_file(state: &TableState, view: &FileView<'_>) -> floe_table_format::Resu
         partition_values.push(view.partition_value(physical).map(str::to_owned));
     }
     Ok(ScanFile {
-        path: DataPath::decode(view.path())?,
+        path: root.decode(view.path())?,
         log_path: view.path().to_owned(),
         size: u64::try_from(view.size()).unwrap_or(0),
         modification_time: view.modification_time(),
@@ -268,7 +269,7 @@ async fn logical_rows<'v>(
         };
         constants.push(constant);
     }
-    let relative = DataPath::decode(log_path).on(uri)?;
+    let relative = table.root().decode(log_path).on(uri)?;
     let rows = stored_rows(table, &relative, size, shape.file_schema.clone(), filter).await?;
     Ok(rows.map(move |batch| shape.assemble(batch?, &constants)).boxed())
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use floe_storage::{DataStore, Env, Location, LogStore, StorageOptions};
+use floe_table_format::path::TableRoot;
 use floe_table_format::{TableState, TimestampMs, Version};
 
 use crate::checks::RowCheckFactory;
@@ -50,6 +51,7 @@ impl Table {
             options: StorageOptions::default(),
             env: None,
             location: None,
+            trusted: Vec::new(),
             row_checks: None,
             index_from_rows: INDEX_FROM_ROWS,
         }
@@ -124,6 +126,7 @@ pub struct TableBuilder {
     options: StorageOptions,
     env: Option<Env>,
     location: Option<Location>,
+    trusted: Vec<String>,
     row_checks: Option<Arc<dyn RowCheckFactory>>,
     index_from_rows: u64,
 }
@@ -147,6 +150,13 @@ impl TableBuilder {
     /// A location that is open already, instead of opening the URI.
     pub fn with_location(mut self, location: Location) -> Self {
         self.location = Some(location);
+        self
+    }
+
+    /// Trusts folders: files in them are read where the log names them, as that of a shallow clone does. See
+    /// [`Location::with_trusted_roots`].
+    pub fn with_trusted_roots<S: Into<String>>(mut self, uris: impl IntoIterator<Item = S>) -> Self {
+        self.trusted.extend(uris.into_iter().map(Into::into));
         self
     }
 
@@ -178,6 +188,7 @@ impl TableBuilder {
             Some(location) => location,
             None => Location::open(&self.uri, &self.options).on(&self.uri)?,
         };
+        let location = location.with_trusted_roots(&self.trusted).on(&self.uri)?;
         let env = self.env.unwrap_or_else(Env::system);
         Ok(Table(Arc::new(TableInner {
             log: LogStore::new(location.clone(), env.clone()),
@@ -194,6 +205,11 @@ impl TableBuilder {
 }
 
 impl Table {
+    /// Where the paths in its log lead from.
+    pub(crate) fn root(&self) -> TableRoot {
+        self.0.location.table_root()
+    }
+
     /// An error about a request that makes no sense for this table.
     pub(crate) fn refuse(&self, operation: &str, what: impl Into<String>) -> TableError {
         TableError::InvalidRequest { table: self.uri().into(), operation: operation.into(), what: what.into() }

@@ -7,7 +7,6 @@ use arrow::array::RecordBatch;
 use floe_index::{KeySet, Sieve};
 use floe_storage::deletion_vectors::{self, Placement};
 use floe_table_format::conflict::{Redo, Rule, Why, Winner};
-use floe_table_format::path::DataPath;
 use floe_table_format::{
     Action, Add, Cdc, ChangeSet, DomainMetadata, Dropped, FileView, IsolationLevel, KeyRead, Metadata, Operation,
     Predicate, Protocol, ReadSet, Remove, RowSet, TableState, Txn, Version, feature, stats,
@@ -779,7 +778,7 @@ impl Transaction {
         match view.num_records() {
             Some(rows) => Ok(rows),
             None => {
-                let relative = DataPath::decode(view.path()).on(self.table.uri())?;
+                let relative = self.table.root().decode(view.path()).on(self.table.uri())?;
                 let nothing = Arc::new(arrow::datatypes::Schema::empty());
                 let batches = raw_file_rows(&self.table, &relative, view.size(), nothing).await?;
                 batches.try_fold(0, |rows, batch| std::future::ready(Ok(rows + batch.num_rows() as u64))).await

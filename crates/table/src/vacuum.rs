@@ -65,8 +65,9 @@ impl Table {
             ));
         }
         let horizon = self.env().now().minus_ms(retention);
-        let referenced: HashSet<String> = referenced_paths(state, horizon).on(uri)?;
-        let required: HashSet<String> = required_paths(state).on(uri)?;
+        let root = self.root();
+        let referenced: HashSet<String> = referenced_paths(state, &root, horizon).on(uri)?;
+        let required: HashSet<String> = required_paths(state, &root).on(uri)?;
         let listing: Vec<ListedFile> = self.data_store().list_all().try_collect().await.on(uri)?;
         let plan = plan_vacuum(&referenced, &required, listing, horizon).on(uri)?;
         let mut report = VacuumReport {

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use floe_storage::Location;
 use floe_storage::object_store::memory::InMemory;
 use floe_table::{Result, Table};
-use floe_table_format::deletion_vector::{decode_inline, relative_path};
-use floe_table_format::path::{DataPath, LogFile, checkpoint_name};
+use floe_table_format::deletion_vector::{decode_inline, path_in};
+use floe_table_format::path::{DataPath, LogFile, TableRoot, checkpoint_name};
 use floe_table_format::replay::Replay;
 use floe_table_format::state::{Reading, StatsColumnSpec, parse_stats_columns};
 use floe_table_format::stats::{parse_num_records, widen};
@@ -160,8 +160,8 @@ pub fn deletion_vector(bytes: &[u8]) {
             cardinality: i64::from(*size),
         };
         let _ = decode_inline(&descriptor);
-        if let Ok(Some(path)) = relative_path(&descriptor) {
-            assert_inside(&path);
+        if let Ok(Some(path)) = path_in(&descriptor, &TableRoot::of("s3://bucket/table")) {
+            assert_inside(path.strip_prefix('/').unwrap_or(&path));
         }
     }
 }
@@ -176,6 +176,9 @@ pub fn path(bytes: &[u8]) {
     if let Ok(decoded) = DataPath::decode(text) {
         assert_inside(&decoded);
         assert_eq!(DataPath::decode(&DataPath::encode(&decoded)), Ok(decoded));
+    }
+    if let Ok(decoded) = TableRoot::of("file:///lake/t").decode(text) {
+        assert_inside(decoded.strip_prefix('/').unwrap_or(&decoded));
     }
     if let Some(version) = LogFile::parse(text).version() {
         assert!(version <= Version::MAX);

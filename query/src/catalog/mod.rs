@@ -109,7 +109,8 @@ impl Warehouse {
     ) -> Self {
         Warehouse {
             files: Files::new(location.clone(), env.clone()),
-            location,
+            // Tables of one warehouse may share files: a shallow clone does.
+            location: location.clone().with_trusted(&location),
             options,
             env,
             row_checks,
@@ -388,7 +389,10 @@ impl Warehouse {
 
     /// Starts opening or creating a table with this warehouse's settings.
     pub fn builder(&self, uri: &str) -> TableBuilder {
-        let builder = Table::builder(uri).with_storage_options(self.options.clone()).with_env(self.env.clone());
+        let builder = Table::builder(uri)
+            .with_storage_options(self.options.clone())
+            .with_trusted_roots([self.location.uri.clone()])
+            .with_env(self.env.clone());
         match &self.row_checks {
             Some(row_checks) => builder.with_row_checks(row_checks.clone()),
             None => builder,

@@ -23,7 +23,7 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use floe_storage::{ROW_NUMBER_COLUMN, ReadOptions, deletion_vectors, read_data_file};
 use floe_table::Table;
 use floe_table_format::feature::column_mapping_mode;
-use floe_table_format::path::{DataPath, commit_name};
+use floe_table_format::path::commit_name;
 use floe_table_format::scalar::partition_array;
 use floe_table_format::{
     Action, Add, DataType, FormatError, Remove, RowSet, StructField, TableState, TimestampMs, Version, VersionSpec,
@@ -276,7 +276,7 @@ impl Changes {
             Rows::Except(gone) => options.with_deleted(gone),
             Rows::Only(_) => options.with_row_numbers(),
         };
-        let relative = DataPath::decode(&piece.path)?;
+        let relative = self.table.location().table_root().decode(&piece.path)?;
         let batches = read_data_file(self.table.data_store(), &relative, options).await?;
         let constants = self.constants(&piece.partition_values)?;
         let rows = batches.map(move |batch| {

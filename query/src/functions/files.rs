@@ -2,7 +2,6 @@
 
 use floe_table::Table;
 use floe_table_format::TimestampMs;
-use floe_table_format::path::DataPath;
 
 use crate::error::Result;
 use crate::rows::{Cell, Rows};
@@ -19,6 +18,7 @@ pub(crate) async fn files_rows(table: &Table) -> Result<Rows> {
         ("deletedRecords", Cell::Long(None)),
         ("stats", Cell::Text(None)),
     ]);
+    let root = table.location().table_root();
     for file in state.files.iter() {
         let add = file.to_add();
         let partition = state
@@ -34,7 +34,7 @@ pub(crate) async fn files_rows(table: &Table) -> Result<Rows> {
             .collect();
         let deleted = add.deletion_vector.as_ref().map_or(0, |dv| dv.cardinality);
         rows.push(vec![
-            DataPath::decode(&add.path)?.into(),
+            root.decode(&add.path)?.into(),
             Cell::Long(Some(add.size)),
             Cell::Time(Some(TimestampMs(add.modification_time))),
             Cell::Map(partition),

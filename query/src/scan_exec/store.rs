@@ -16,7 +16,7 @@ use datafusion::error::Result as DataFusionResult;
 use floe_storage::Location;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
-use object_store::path::{Path, PathPart};
+use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
     PutOptions, PutPayload, PutResult, Result,
@@ -24,43 +24,50 @@ use object_store::{
 
 /// The data files of one table, for reading.
 pub(crate) struct ScopedStore {
-    scope: PathPart<'static>,
-    root: Path,
-    uri: String,
-    inner: Arc<dyn ObjectStore>,
+    scope: String,
+    location: Location,
 }
+
+/// What is put behind the scope for the files that lie outside the table's root.
+const OUTSIDE: &str = "-outside";
 
 impl ScopedStore {
     pub(crate) fn new(location: &Location) -> Self {
-        ScopedStore {
-            scope: PathPart::from(scope_of(location)),
-            root: location.root.clone(),
-            uri: location.uri.clone(),
-            inner: location.store.clone(),
-        }
+        ScopedStore { scope: scope_of(location), location: location.clone() }
     }
 
-    /// The path under which this store knows a file of the table.
+    /// The path under which this store knows a file of the table, as [`TableRoot::decode`] gives it.
     ///
     /// # Errors
     /// A path that object stores do not accept, such as one with empty segments.
-    pub(crate) fn path(location: &Location, relative: &str) -> Result<Path> {
-        Path::parse(format!("{}/{relative}", scope_of(location))).map_err(Into::into)
+    ///
+    /// [`TableRoot::decode`]: floe_table_format::path::TableRoot::decode
+    pub(crate) fn path(location: &Location, decoded: &str) -> Result<Path> {
+        let scope = scope_of(location);
+        let path = match decoded.strip_prefix('/') {
+            Some(outside) => format!("{scope}{OUTSIDE}/{outside}"),
+            None => format!("{scope}/{decoded}"),
+        };
+        Path::parse(path).map_err(Into::into)
     }
 
     fn outer(&self, path: &Path) -> Result<Path> {
-        let mut parts = path.parts();
-        match parts.next() {
-            Some(first) if first == self.scope => Ok(self.root.parts().chain(parts).collect()),
-            _ => Err(object_store::Error::NotFound {
-                path: path.to_string(),
-                source: format!("not a file of the table {}", self.uri).into(),
-            }),
-        }
+        let unknown = || object_store::Error::NotFound {
+            path: path.to_string(),
+            source: format!("not a file of the table {}", self.location.uri).into(),
+        };
+        let rest = path.as_ref().strip_prefix(self.scope.as_str()).ok_or_else(unknown)?;
+        let decoded = match rest.strip_prefix(OUTSIDE) {
+            Some(outside) => outside,
+            None => rest.strip_prefix('/').ok_or_else(unknown)?,
+        };
+        self.location
+            .readable(decoded)
+            .map_err(|error| object_store::Error::Generic { store: "a table's files", source: Box::new(error) })
     }
 
     fn refused(&self, what: &'static str) -> object_store::Error {
-        object_store::Error::NotSupported { source: format!("a scan of {} does not {what}", self.uri).into() }
+        object_store::Error::NotSupported { source: format!("a scan of {} does not {what}", self.location.uri).into() }
     }
 }
 
@@ -82,24 +89,24 @@ fn scope_of(location: &Location) -> String {
 
 impl fmt::Debug for ScopedStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ScopedStore").field("uri", &self.uri).finish_non_exhaustive()
+        f.debug_struct("ScopedStore").field("uri", &self.location.uri).finish_non_exhaustive()
     }
 }
 
 impl fmt::Display for ScopedStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "data files of {}", self.uri)
+        write!(f, "data files of {}", self.location.uri)
     }
 }
 
 #[async_trait]
 impl ObjectStore for ScopedStore {
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.inner.get_opts(&self.outer(location)?, options).await
+        self.location.store.get_opts(&self.outer(location)?, options).await
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.inner.get_ranges(&self.outer(location)?, ranges).await
+        self.location.store.get_ranges(&self.outer(location)?, ranges).await
     }
 
     async fn put_opts(&self, _: &Path, _: PutPayload, _: PutOptions) -> Result<PutResult> {

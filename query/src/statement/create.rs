@@ -2,18 +2,19 @@
 
 use datafusion::sql::sqlparser::ast::ObjectName;
 use floe_storage::Location;
-use floe_table::{CreateTable as NewTable, IfExists, RowCheckFactory, Table, TableBuilder};
+use floe_table::{CloneDepth, CloneOptions, CreateTable as NewTable, IfExists, RowCheckFactory, Table, TableBuilder};
 use floe_table_format::schema::DataType;
 use floe_table_format::{StructField, StructType};
 
 use crate::catalog::TableEntry;
 use crate::error::{QueryError, Result};
 use crate::output::{Done, Outcome};
+use crate::planning::version_spec;
 use crate::relation::RelationName;
 use crate::row_checks::SqlRowChecks;
 use crate::session::Session;
 use crate::statement::change::{check_default, rows_of};
-use crate::statement::{CreateTable, query};
+use crate::statement::{CloneOf, CreateTable, query};
 
 pub(super) async fn create_schema(session: &Session, name: &str, if_not_exists: bool) -> Result<Outcome> {
     let made = session.warehouse().create_schema(name, if_not_exists).await?;
@@ -102,7 +103,7 @@ async fn create_in_catalog(session: &Session, create: CreateTable, entry: TableE
     let found = warehouse.table_at(&uri).await?;
     let name = create.name.to_string();
     let outcome = match found {
-        Some(table) if create.query.is_none() && !create.or_replace => {
+        Some(table) if create.query.is_none() && create.clone.is_none() && !create.or_replace => {
             check_same_columns(&create, &table).await?;
             let version = table.cached_snapshot().await?.version();
             Done::new(format!("registered {name}, a table at {} (version {version})", table.uri())).into()
@@ -110,7 +111,7 @@ async fn create_in_catalog(session: &Session, create: CreateTable, entry: TableE
         Some(table) if !create.or_replace => {
             return Err(QueryError::TableExists { name: table.uri().to_owned() });
         }
-        None if create.columns.is_empty() && create.query.is_none() => {
+        None if create.columns.is_empty() && create.query.is_none() && create.clone.is_none() => {
             return Err(QueryError::UnreadablePath {
                 path: uri,
                 what: "there is no Delta table to register; give columns to make one".into(),
@@ -150,6 +151,9 @@ async fn check_same_columns(create: &CreateTable, table: &Table) -> Result<()> {
 /// Makes the table, with the rows of its query if it has one: in one commit, so that either both are there or neither.
 async fn make(session: &Session, create: CreateTable, builder: TableBuilder, uri: &str) -> Result<Outcome> {
     let name = create.name.to_string();
+    if let Some(of) = &create.clone {
+        return clone(session, &create, of, builder, uri).await;
+    }
     let replaced = create.or_replace && session.warehouse().table_at(uri).await?.is_some();
     let (table, rows) = match &create.query {
         Some(_) if !create.columns.is_empty() => {
@@ -183,6 +187,38 @@ async fn make(session: &Session, create: CreateTable, builder: TableBuilder, uri
     // A handle from before would not know a table that was dropped and made again.
     session.warehouse().refresh(uri, table);
     Ok(done.into())
+}
+
+/// Makes the table as a clone of another.
+async fn clone(
+    session: &Session,
+    create: &CreateTable,
+    of: &CloneOf,
+    builder: TableBuilder,
+    uri: &str,
+) -> Result<Outcome> {
+    let source = session.table_named(&of.source).await?;
+    let source = match &of.version {
+        Some(version) => source.at(version_spec(&session.context().state(), version)?).await?,
+        None => source.snapshot().await?,
+    };
+    let options = CloneOptions {
+        depth: of.depth,
+        if_exists: if create.or_replace { IfExists::Replace } else { IfExists::Fail },
+        properties: create.properties.iter().cloned().collect(),
+    };
+    let (table, report) = Box::pin(builder.clone_of(&source, options)).await?;
+    let name = &create.name;
+    let done = match of.depth {
+        CloneDepth::Shallow => format!("names {} files of {} bytes where they are", report.files, report.bytes),
+        CloneDepth::Deep => format!("copied {} files, {} bytes of rows", report.files_copied, report.bytes),
+    };
+    let text = format!(
+        "cloned version {} of {} to {name}: {done} (version {})",
+        report.source_version, of.source, report.version
+    );
+    session.warehouse().refresh(uri, table);
+    Ok(Done::new(text).with_version(report.version).into())
 }
 
 /// The columns of a query as columns of a table: nullable, since a query promises nothing for later rows.

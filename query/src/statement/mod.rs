@@ -9,6 +9,7 @@ mod words;
 mod alter;
 mod change;
 mod check;
+mod convert;
 mod copy;
 mod create;
 mod describe;
@@ -22,13 +23,14 @@ mod upsert;
 
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
-use floe_table::{ColumnChange, NewColumn};
+use floe_table::{CloneDepth, ColumnChange, NewColumn};
 use floe_table_format::{DataType, StructField};
 use futures::future::BoxFuture;
 
 use crate::error::{QueryError, Result};
 use crate::output::Outcome;
 use crate::session::Session;
+use crate::statement::convert::Convert;
 use crate::statement::merge::Grows;
 
 pub use check::{Checked, TableCheck};
@@ -138,6 +140,7 @@ pub(crate) enum Statement {
         version: Box<ast::TableVersion>,
     },
     Copy(Box<Copy>),
+    Convert(Box<Convert>),
     CreateIndex {
         name: ast::ObjectName,
         columns: Vec<String>,
@@ -168,6 +171,15 @@ pub(crate) struct CreateTable {
     pub(crate) comment: Option<String>,
     pub(crate) properties: Vec<(String, String)>,
     pub(crate) query: Option<Box<ast::Query>>,
+    pub(crate) clone: Option<CloneOf>,
+}
+
+/// `SHALLOW CLONE source VERSION AS OF 3`.
+#[derive(Debug)]
+pub(crate) struct CloneOf {
+    pub(crate) source: ast::ObjectName,
+    pub(crate) version: Option<Box<ast::TableVersion>>,
+    pub(crate) depth: CloneDepth,
 }
 
 /// `ALTER TABLE`.
@@ -222,6 +234,7 @@ impl Statement {
             Statement::Restore { .. } => Some("RESTORE"),
             Statement::RepairTable { dry_run: false, .. } => Some("FSCK REPAIR TABLE"),
             Statement::Copy(_) => Some("COPY"),
+            Statement::Convert(_) => Some("CONVERT TO DELTA"),
             Statement::CreateIndex { .. } => Some("CREATE INDEX"),
             Statement::DropIndex(_) => Some("DROP INDEX"),
             _ => None,
@@ -285,6 +298,7 @@ pub(crate) async fn run(session: &Session, parsed: &ParsedStatement) -> Result<O
             boxed(move || async move { maintain::restore(session, &name, &version).await })
         }
         Statement::Copy(copy) => boxed(move || copy::copy(session, *copy)),
+        Statement::Convert(convert) => boxed(move || convert::convert(session, *convert)),
         Statement::CreateIndex { name, columns } => {
             boxed(move || async move { index::build(session, &name, &columns).await })
         }

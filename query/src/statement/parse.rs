@@ -9,15 +9,17 @@ use datafusion::sql::parser::{ResetStatement, Statement as DFStatement};
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
+use floe_table::CloneDepth;
 use floe_table_format::StructField;
 use floe_table_format::error::printable;
 
 use crate::dialect::FloeDialect;
 use crate::error::{QueryError, Result};
+use crate::statement::convert::Convert;
 use crate::statement::tokens::{Modifiers, prepare, take_modifiers};
 use crate::statement::types::parse_type;
 use crate::statement::words::Words;
-use crate::statement::{AlterAction, Copy, CreateTable, ParsedStatement, Statement};
+use crate::statement::{AlterAction, CloneOf, Copy, CreateTable, ParsedStatement, Statement};
 
 /// How deep expressions and queries may nest.
 const DEPTH_MAX: usize = 128;
@@ -79,6 +81,7 @@ fn parse_statement(parser: &mut Parser<'_>) -> Result<Statement> {
         "VACUUM" => parse_vacuum(parser),
         "RESTORE" => parse_restore(parser),
         "COPY" => parse_copy(parser),
+        "CONVERT" => parse_convert(parser),
         "SET" => match parser.parse_statement()? {
             statement @ ast::Statement::Set(_) => {
                 Ok(Statement::Setting(Box::new(DFStatement::Statement(Box::new(statement)))))
@@ -185,6 +188,7 @@ fn parse_create(parser: &mut Parser<'_>) -> Result<Statement> {
         comment: None,
         properties: Vec::new(),
         query: None,
+        clone: None,
     };
     if or_replace && if_not_exists {
         return Err(QueryError::syntax("OR REPLACE and IF NOT EXISTS exclude each other"));
@@ -192,8 +196,46 @@ fn parse_create(parser: &mut Parser<'_>) -> Result<Statement> {
     if parser.peek_token_ref().token == Token::LParen {
         parse_columns(parser, &mut create)?;
     }
+    if let Some(clone) = parse_clone(parser)? {
+        create.clone = Some(clone);
+        parse_clone_clauses(parser, &mut create)?;
+        return Ok(Statement::CreateTable(Box::new(create)));
+    }
     parse_table_clauses(parser, &mut create)?;
     Ok(Statement::CreateTable(Box::new(create)))
+}
+
+/// `[SHALLOW|DEEP] CLONE source [VERSION AS OF 3]`: deep where nothing is said, as Databricks has it.
+fn parse_clone(parser: &mut Parser<'_>) -> Result<Option<CloneOf>> {
+    let depth = if parser.words(&["SHALLOW", "CLONE"]) {
+        CloneDepth::Shallow
+    } else if parser.words(&["DEEP", "CLONE"]) || parser.word("CLONE") {
+        CloneDepth::Deep
+    } else {
+        return Ok(None);
+    };
+    let source = parser.table_name()?;
+    let version = if parser.words(&["VERSION", "AS", "OF"]) {
+        Some(Box::new(ast::TableVersion::VersionAsOf(parser.parse_expr()?)))
+    } else if parser.words(&["TIMESTAMP", "AS", "OF"]) {
+        Some(Box::new(ast::TableVersion::TimestampAsOf(parser.parse_expr()?)))
+    } else {
+        None
+    };
+    Ok(Some(CloneOf { source, version, depth }))
+}
+
+/// What may follow a clone: columns and partitions are the source's.
+fn parse_clone_clauses(parser: &mut Parser<'_>, create: &mut CreateTable) -> Result<()> {
+    loop {
+        if parser.word("TBLPROPERTIES") {
+            create.properties.extend(parser.properties()?);
+        } else if parser.word("LOCATION") {
+            create.location = Some(parser.parse_literal_string()?);
+        } else {
+            return Ok(());
+        }
+    }
 }
 
 /// `(a INT NOT NULL DEFAULT 1 COMMENT 'x', CONSTRAINT c CHECK (a > 0))`.
@@ -546,6 +588,28 @@ fn parse_restore(parser: &mut Parser<'_>) -> Result<Statement> {
         return Ok(Statement::Restore { name, version: Box::new(ast::TableVersion::TimestampAsOf(at)) });
     }
     Ok(parser.expected("VERSION AS OF or TIMESTAMP AS OF", parser.peek_token())?)
+}
+
+/// `CONVERT TO DELTA name [NO STATISTICS] [PARTITIONED BY (name TYPE, ...)]`.
+fn parse_convert(parser: &mut Parser<'_>) -> Result<Statement> {
+    parser.advance_token();
+    parser.expect_word("TO")?;
+    parser.expect_word("DELTA")?;
+    let mut convert = Convert { name: parser.table_name()?, statistics: true, partitioned_by: Vec::new() };
+    loop {
+        if parser.words(&["NO", "STATISTICS"]) {
+            convert.statistics = false;
+        } else if parser.words(&["PARTITIONED", "BY"]) {
+            parser.expect_token(&Token::LParen)?;
+            convert.partitioned_by.push(parse_column(parser)?);
+            while parser.consume_token(&Token::Comma) {
+                convert.partitioned_by.push(parse_column(parser)?);
+            }
+            parser.expect_token(&Token::RParen)?;
+        } else {
+            return Ok(Statement::Convert(Box::new(convert)));
+        }
+    }
 }
 
 fn parse_copy(parser: &mut Parser<'_>) -> Result<Statement> {

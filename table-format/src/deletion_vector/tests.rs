@@ -21,6 +21,10 @@ fn file_of(set: &RowSet) -> (Vec<u8>, DeletionVectorDescriptor) {
 }
 
 /// Protocol section "Deletion Vectors", JSON example 1.
+fn root() -> TableRoot {
+    TableRoot::of("file:///lake/t")
+}
+
 #[test]
 fn the_protocols_relative_example_resolves() {
     let descriptor = DeletionVectorDescriptor {
@@ -31,7 +35,7 @@ fn the_protocols_relative_example_resolves() {
         cardinality: 6,
     };
     let path = "ab/deletion_vector_d2c639aa-8816-431a-aaf6-d3fe2512ff61.bin";
-    assert_eq!(relative_path(&descriptor), Ok(Some(path.into())));
+    assert_eq!(path_in(&descriptor, &root()), Ok(Some(path.into())));
     assert_eq!(unique_id(&descriptor), "uab^-aqEH.-t@S}K{vb[*k^@4");
     let uuid = Uuid::parse_str("d2c639aa-8816-431a-aaf6-d3fe2512ff61").expect("a UUID");
     assert_eq!(descriptor_for_file("ab", uuid, 4, 40, 6), descriptor);
@@ -50,12 +54,12 @@ fn the_protocols_absolute_example_resolves_below_its_table_only() {
         cardinality: 6,
     };
     let name = "deletion_vector_d2c639aa-8816-431a-aaf6-d3fe2512ff61.bin";
-    assert_eq!(relative_path_in(&descriptor, "s3://mytable/"), Ok(Some(name.into())));
-    for refused in [relative_path(&descriptor), relative_path_in(&descriptor, "s3://other")] {
-        assert!(matches!(refused, Err(FormatError::PathEscapesTable { .. })), "{refused:?}");
-    }
+    assert_eq!(path_in(&descriptor, &TableRoot::of("s3://mytable/")), Ok(Some(name.into())));
+    assert_eq!(path_in(&descriptor, &TableRoot::of("s3://mytable/clone")), Ok(Some(format!("/{name}"))));
+    let refused = path_in(&descriptor, &TableRoot::of("s3://other"));
+    assert!(matches!(refused, Err(FormatError::PathEscapesTable { .. })), "{refused:?}");
     let inside = DeletionVectorDescriptor { path_or_inline_dv: "a%20b.bin".into(), ..descriptor };
-    assert_eq!(relative_path(&inside), Ok(Some("a b.bin".into())));
+    assert_eq!(path_in(&inside, &TableRoot::of("s3://mytable")), Ok(Some("a b.bin".into())));
 }
 
 /// Protocol section "Deletion Vectors", JSON example 3.
@@ -69,7 +73,7 @@ fn the_protocols_inline_example_decodes() {
         cardinality: 6,
     };
     assert_eq!(decode_inline(&descriptor), Ok(rows(&[3, 4, 7, 11, 18, 29])));
-    assert_eq!(relative_path(&descriptor), Ok(None));
+    assert_eq!(path_in(&descriptor, &root()), Ok(None));
     assert_eq!(unique_id(&descriptor), "iwi5b=000010000siXQKl0rr91000f55c8Xg0@@D72lkbi5=-{L");
 }
 
@@ -153,7 +157,7 @@ fn impossible_descriptors_are_refused() {
     );
     check_corrupt(blob_range(&DeletionVectorDescriptor { offset: Some(-1), ..good.clone() }), "offset");
     check_corrupt(
-        relative_path(&DeletionVectorDescriptor { storage_type: "x".into(), ..good.clone() }),
+        path_in(&DeletionVectorDescriptor { storage_type: "x".into(), ..good.clone() }, &root()),
         "storage type",
     );
     for (text, part) in
@@ -167,11 +171,12 @@ fn impossible_descriptors_are_refused() {
 #[test]
 fn malformed_file_references_are_refused() {
     let reference = |text: &str| {
-        relative_path(&DeletionVectorDescriptor {
+        let descriptor = DeletionVectorDescriptor {
             storage_type: "u".into(),
             path_or_inline_dv: text.into(),
             ..DeletionVectorDescriptor::default()
-        })
+        };
+        path_in(&descriptor, &root())
     };
     check_corrupt(reference(""), "20 characters");
     check_corrupt(reference("0123456789"), "20 characters");

@@ -51,22 +51,6 @@ impl DataPath {
         Ok(decoded.into_owned())
     }
 
-    /// As [`DataPath::decode`], but a path below the table's root, given as a URI, may also be absolute.
-    ///
-    /// # Errors
-    /// As [`DataPath::decode`], for absolute paths only if they lie outside the root.
-    pub fn decode_in(root_uri: &str, encoded: &str) -> Result<String> {
-        let root = root_uri.trim_end_matches('/');
-        let below = encoded.strip_prefix(root).and_then(|rest| rest.strip_prefix('/'));
-        match below {
-            Some(relative) if !root.is_empty() => DataPath::decode(relative).map_err(|error| match error {
-                FormatError::PathEscapesTable { what, .. } => escapes(encoded, what),
-                other => other,
-            }),
-            _ => DataPath::decode(encoded),
-        }
-    }
-
     /// What goes into the log for a path on storage.
     ///
     /// ASCII is quoted as Spark quotes it, and all else too, since RFC 2396 knows only ASCII.
@@ -106,7 +90,7 @@ impl DataPath {
 }
 
 /// The scheme of a URI: what stands before a colon in the first segment, if it can be one.
-fn scheme(uri: &str) -> Option<&str> {
+pub(super) fn scheme(uri: &str) -> Option<&str> {
     let (scheme, _) = uri.split('/').next()?.split_once(':')?;
     let valid = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
@@ -118,6 +102,6 @@ fn drive_letter(path: &str) -> bool {
     matches!(path.as_bytes(), [letter, b':', b'/' | b'\\', ..] if letter.is_ascii_alphabetic())
 }
 
-fn escapes(path: &str, what: String) -> FormatError {
+pub(super) fn escapes(path: &str, what: String) -> FormatError {
     FormatError::PathEscapesTable { path: printable(path), what }
 }

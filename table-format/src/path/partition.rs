@@ -25,6 +25,21 @@ pub fn partition_directory(columns: &[(impl AsRef<str>, Option<&str>)]) -> Strin
     out
 }
 
+/// The columns and values that the folders of a path tell: the inverse of [`partition_directory`], but that no empty value comes
+/// back. Folders that tell none are passed over.
+///
+/// ```
+/// use floe_table_format::path::parse_partition_directory;
+///
+/// let told = parse_partition_directory("data/region=a%2Fb/year=__HIVE_DEFAULT_PARTITION__");
+/// assert_eq!(told, [("region".to_owned(), Some("a/b".to_owned())), ("year".to_owned(), None)]);
+/// ```
+pub fn parse_partition_directory(folder: &str) -> Vec<(String, Option<String>)> {
+    let unescaped = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let told = folder.split('/').filter_map(|part| part.split_once('='));
+    told.map(|(name, value)| (unescaped(name), (value != NULL_PARTITION).then(|| unescaped(value)))).collect()
+}
+
 fn escape_into(text: &str, out: &mut String) {
     for c in text.chars() {
         let escaped = c.is_ascii_control()

@@ -129,13 +129,51 @@ fn paths_that_leave_the_table_are_refused() {
 
 #[test]
 fn absolute_paths_below_the_root_are_taken_where_the_root_is_known() {
-    let decode = |path: &str| DataPath::decode_in("s3://bucket/table/", path);
-    assert_eq!(decode("s3://bucket/table/a%20b").as_deref(), Ok("a b"));
-    assert_eq!(decode("a%20b").as_deref(), Ok("a b"));
-    for path in ["s3://bucket/table2/a", "s3://bucket/table/../a", "s3://bucket/table/", "s3://bucket/table", "/a"] {
-        assert!(matches!(decode(path), Err(FormatError::PathEscapesTable { .. })), "{path}");
+    let root = TableRoot::of("s3://bucket/table/");
+    for inside in ["a%20b", "s3://bucket/table/a%20b", "s3a://bucket/table/a%20b"] {
+        assert_eq!(root.decode(inside).as_deref(), Ok("a b"), "{inside}");
     }
-    assert!(DataPath::decode_in("", "/a").is_err());
+    // The last two name a file where a folder is, which nobody will find.
+    for (path, outside) in
+        [("s3://bucket/table2/a%20b", "/table2/a b"), ("s3://bucket/a", "/a"), ("s3://bucket/table", "/table")]
+    {
+        assert_eq!(root.decode(path).as_deref(), Ok(outside), "{path}");
+        assert!(TableRoot::is_outside(outside));
+    }
+    for path in [
+        "s3://bucket/table/../a",
+        "s3://bucket/table/%2e%2e/a",
+        "s3://bucket/table/",
+        "s3://bucket/other//a",
+        "s3://bucket",
+        "s3://bucket/",
+        "s3://other/table/a",
+        "https://bucket/table/a",
+        "s3:bucket/table/a",
+        "/a",
+        "//bucket/a",
+    ] {
+        assert!(matches!(root.decode(path), Err(FormatError::PathEscapesTable { .. })), "{path}");
+    }
+}
+
+#[test]
+fn a_local_root_takes_every_form_of_a_local_path() {
+    let root = TableRoot::of("file:///lake/my%20table");
+    for inside in ["x", "/lake/my%20table/x", "file:/lake/my%20table/x", "file:///lake/my%20table/x"] {
+        assert_eq!(root.decode(inside).as_deref(), Ok("x"), "{inside}");
+    }
+    for outside in ["/lake/source/x", "file:/lake/source/x", "file:///lake/source/x", "file://localhost/lake/source/x"]
+    {
+        assert_eq!(root.decode(outside).as_deref(), Ok("/lake/source/x"), "{outside}");
+    }
+    for path in ["/lake/../etc/x", "file:///lake/my%20table/%2e%2e/x", "file:///", "/", "//x", "file://host/lake/x"] {
+        assert!(matches!(root.decode(path), Err(FormatError::PathEscapesTable { .. })), "{path}");
+    }
+    let written = TableRoot::absolute("file:///lake/my%20table", "p=a%2Fb:c/x y");
+    assert_eq!(written, "file:///lake/my%20table/p=a%252Fb:c/x%20y");
+    assert_eq!(root.decode(&written).as_deref(), Ok("p=a%2Fb:c/x y"));
+    assert_eq!(TableRoot::of("/other").decode(&written).as_deref(), Ok("/lake/my table/p=a%2Fb:c/x y"));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use crate::action::DeletionVectorDescriptor;
 use crate::deletion_vector;
 use crate::error::{FormatError, Result, printable};
-use crate::path::DataPath;
+use crate::path::TableRoot;
 use crate::state::TableState;
 use crate::version::TimestampMs;
 
@@ -35,15 +35,14 @@ pub struct VacuumPlan {
     pub files: Vec<ListedFile>,
 }
 
-/// Files that the newest version is made of, decoded paths: each must exist.
+/// Files inside the root that the newest version is made of, decoded paths: each must exist.
 ///
 /// # Errors
 /// [`FormatError::PathEscapesTable`] for a path in the log that leads outside the table.
-pub fn required_paths(state: &TableState) -> Result<HashSet<String>> {
+pub fn required_paths(state: &TableState, root: &TableRoot) -> Result<HashSet<String>> {
     let mut paths = HashSet::with_capacity(state.files.len());
     for file in state.files.iter() {
-        paths.insert(DataPath::decode(file.path())?);
-        insert_deletion_vector(&mut paths, file.deletion_vector().as_ref())?;
+        insert(&mut paths, root, file.path(), file.deletion_vector().as_ref())?;
     }
     Ok(paths)
 }
@@ -55,21 +54,26 @@ pub fn required_paths(state: &TableState) -> Result<HashSet<String>> {
 ///
 /// # Errors
 /// As [`required_paths`].
-pub fn referenced_paths(state: &TableState, horizon: TimestampMs) -> Result<HashSet<String>> {
-    let mut paths = required_paths(state)?;
+pub fn referenced_paths(state: &TableState, root: &TableRoot, horizon: TimestampMs) -> Result<HashSet<String>> {
+    let mut paths = required_paths(state, root)?;
     for remove in state.tombstones.live(&state.files) {
         if remove.deletion_timestamp.unwrap_or(0) >= horizon.0 {
-            paths.insert(DataPath::decode(&remove.path)?);
-            insert_deletion_vector(&mut paths, remove.deletion_vector.as_ref())?;
+            insert(&mut paths, root, &remove.path, remove.deletion_vector.as_ref())?;
         }
     }
     Ok(paths)
 }
 
-fn insert_deletion_vector(paths: &mut HashSet<String>, dv: Option<&DeletionVectorDescriptor>) -> Result<()> {
-    if let Some(dv) = dv {
-        paths.extend(deletion_vector::relative_path(dv)?);
-    }
+/// Takes in a file and its vector, as far as they are the table's own: those outside its root are not for it to delete.
+fn insert(
+    paths: &mut HashSet<String>,
+    root: &TableRoot,
+    path: &str,
+    vector: Option<&DeletionVectorDescriptor>,
+) -> Result<()> {
+    let file = root.decode(path)?;
+    let vector = vector.map(|vector| deletion_vector::path_in(vector, root)).transpose()?.flatten();
+    paths.extend([Some(file), vector].into_iter().flatten().filter(|path| !TableRoot::is_outside(path)));
     Ok(())
 }
 

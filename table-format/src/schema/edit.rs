@@ -117,6 +117,17 @@ impl StructType {
         Ok(spelled)
     }
 
+    /// The type of a column by its path, spelled as in the schema, through structs alone; none if it leads nowhere.
+    pub fn type_at(&self, path: &[String]) -> Option<&DataType> {
+        let (first, rest) = path.split_first()?;
+        let field = self.fields.iter().find(|field| field.name == *first)?;
+        match &field.data_type {
+            found if rest.is_empty() => Some(found),
+            DataType::Struct(inner) => inner.type_at(rest),
+            _ => None,
+        }
+    }
+
     /// The path of a column, spelled as in the schema, in physical names; none if it leads nowhere.
     pub fn physical_path(&self, path: &[String]) -> Option<Vec<String>> {
         let mut physical = Vec::with_capacity(path.len());

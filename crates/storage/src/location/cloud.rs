@@ -10,7 +10,7 @@ use url::Url;
 use super::{Location, StoreKind, invalid};
 use crate::error::{Result, StorageError};
 use crate::file_cache::FileCache;
-use crate::options::StorageOptions;
+use crate::options::{StorageOptions, TRUSTED_ROOTS};
 
 /// Retries inside one request: enough to sit out a hiccup. What lasts longer is for the caller, who knows the operation.
 fn retries() -> RetryConfig {
@@ -38,7 +38,7 @@ fn for_each_option<K: FromStr>(options: &StorageOptions, prefix: &str, mut apply
     for (name, value) in options.given() {
         match name.parse() {
             Ok(key) => apply(key, value),
-            Err(_) if [CACHE_FOLDER, CACHE_BYTES].contains(&name) => {}
+            Err(_) if [CACHE_FOLDER, CACHE_BYTES, TRUSTED_ROOTS].contains(&name) => {}
             Err(_) if PREFIXES.iter().any(|other| *other != prefix && name.starts_with(other)) => {}
             Err(_) => {
                 let known = KNOWN_OPTIONS.iter().copied().filter(|known| known.starts_with(prefix));

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use floe_storage::{StorageError, read_footer};
-use floe_table_format::path::DataPath;
 use floe_table_format::scalar::partition_array;
 use floe_table_format::{DataType, FileView, FormatError, TableState};
 use futures::{FutureExt, StreamExt, stream};
@@ -54,7 +53,7 @@ async fn file(
         found.push(about(Rule::PathUnique, "it is live more than once".into()));
     }
     let vector = vectors::examine(table, state, view, &mut found).await?;
-    let path = match DataPath::decode(view.path()) {
+    let path = match table.root().decode(view.path()) {
         Ok(path) => path,
         Err(error) => {
             found.push(about(Rule::PathInside, error.to_string()));

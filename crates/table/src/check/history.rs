@@ -9,7 +9,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use floe_storage::StorageError;
 use floe_table_format::checksum::VersionChecksum;
-use floe_table_format::path::DataPath;
 use floe_table_format::replay::Replay;
 use floe_table_format::segment::{CheckpointFiles, CommitFile, LogSurvey};
 use floe_table_format::{Action, FormatError, LogEntry, LogSegment, TableState, TimestampMs, Version, parse_commit};
@@ -192,7 +191,7 @@ impl Walk<'_> {
         let written = self.survey.commits.get(&version).map(|entry| entry.modified);
         let kept = written.is_some_and(|written| written >= self.table.env().now().minus_ms(retention));
         for path in paths {
-            let what = match DataPath::decode(&path) {
+            let what = match self.table.root().decode(&path) {
                 Ok(relative) => match self.table.data_store().head(&relative).await {
                     Ok(_) => continue,
                     Err(StorageError::NotFound { .. }) => "the change file is missing in the store".to_owned(),

@@ -4,7 +4,6 @@
 use floe_storage::StorageError;
 use floe_storage::checkpoint_file::read_checkpoint;
 use floe_table_format::error::printable;
-use floe_table_format::path::DataPath;
 use floe_table_format::segment::{CheckpointKind, LastCheckpointHint, LogSurvey};
 use floe_table_format::{Operation, Version};
 use futures::{StreamExt, stream};
@@ -159,7 +158,7 @@ impl Table {
             .map(|(path, rows)| {
                 let table = self.clone();
                 async move {
-                    let relative = DataPath::decode(&path).on(table.uri())?;
+                    let relative = table.root().decode(&path).on(table.uri())?;
                     match table.data_store().head(&relative).await {
                         Ok(_) => Ok(None),
                         Err(StorageError::NotFound { .. }) => Ok(Some(DroppedFile { path, rows })),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use floe_storage::{StorageError, deletion_vectors};
-use floe_table_format::deletion_vector::relative_path_in;
+use floe_table_format::deletion_vector::path_in;
 use floe_table_format::{DeletionVectorDescriptor, FileView, RowSet, TableState};
 
 use super::files::about_file;
@@ -44,7 +44,7 @@ pub(super) async fn examine(
 /// What is wrong with the first byte of a vector's file, which readers of one vector do not come by. Protocol section
 /// "Deletion Vector File Storage Format": it says 1.
 async fn format_version(table: &Table, descriptor: &DeletionVectorDescriptor) -> Result<Option<String>> {
-    let Some(path) = relative_path_in(descriptor, table.uri()).on(table.uri())? else { return Ok(None) };
+    let Some(path) = path_in(descriptor, &table.root()).on(table.uri())? else { return Ok(None) };
     match table.data_store().get_range(&path, 0..1).await {
         Ok(first) if *first == [1] => Ok(None),
         Ok(first) => Ok(Some(format!("the file of its deletion vector is of format version {}, expected 1", first[0]))),

@@ -2,24 +2,14 @@
 
 use bytes::Bytes;
 use floe_table::{CheckOptions, CheckReport, CreateTable, Repair, RepairOptions, Rule, Severity, Table};
+use floe_table_format::VersionSpec;
 use floe_table_format::path::{checkpoint_name, checksum_name, commit_name};
 use floe_table_format::segment::LastCheckpointHint;
-use floe_table_format::{Version, VersionSpec};
 use floe_testkit::Batch;
 
-use crate::world::{World, delete_ids, names, range, rows_now};
-
-fn v(number: u64) -> Version {
-    Version::new(number).expect("small")
-}
-
-/// Three versions: a table, ten rows, ten more. No checkpoint.
-async fn three_versions() -> World {
-    let world = World::with_names().await;
-    world.table.append(vec![range(0..10)]).await.expect("appended");
-    world.table.append(vec![range(10..20)]).await.expect("appended");
-    world
-}
+use crate::world::{
+    World, delete_ids, every_third_row_deleted, names, range, read, rows_now, three_versions, v, write,
+};
 
 async fn check(world: &World) -> CheckReport {
     world.table.check().await.expect("the store answers")
@@ -28,14 +18,6 @@ async fn check(world: &World) -> CheckReport {
 /// The rules that are broken, in the order in which that was found.
 fn broken(report: &CheckReport) -> Vec<Rule> {
     report.findings.iter().filter(|f| f.severity > Severity::Note).map(|finding| finding.rule).collect()
-}
-
-async fn write(world: &World, name: &str, bytes: impl Into<Bytes>) {
-    world.table.log_store().write(name, bytes.into()).await.expect("written");
-}
-
-async fn read(world: &World, name: &str) -> Bytes {
-    world.table.log_store().read(name).await.expect("read")
 }
 
 /// Changes the text of a commit.
@@ -339,19 +321,8 @@ async fn in_commit_timestamps_that_do_not_rise_are_named() {
 
 #[tokio::test]
 async fn a_vectors_file_of_another_format_is_named() {
-    let create = CreateTable::from_arrow(&names(&[]).schema())
-        .expect("a Delta schema")
-        .with_property("delta.enableDeletionVectors", "true");
-    let world = World::new(create).await;
-    world.table.append(vec![range(0..1000)]).await.expect("appended");
-    let snapshot = world.table.snapshot().await.expect("loaded");
-    let ids: Vec<i64> = (0..1000).filter(|id| id % 3 == 0).collect();
-    let change = delete_ids(&world.table, &snapshot, &ids).await.expect("planned");
-    change.commit().await.expect("written").committed().expect("no conflict");
+    let (world, path) = every_third_row_deleted().await;
     assert_eq!(check(&world).await.findings, []);
-    let snapshot = world.table.snapshot().await.expect("loaded");
-    let vector = snapshot.state().files.iter().find_map(|file| file.deletion_vector()).expect("a vector");
-    let path = floe_table_format::deletion_vector::relative_path(&vector).expect("a path").expect("a file");
     let mut bytes = world.table.data_store().get(&path).await.expect("read").to_vec();
     bytes[0] = 2;
     world.table.data_store().put(&path, bytes.into()).await.expect("written");

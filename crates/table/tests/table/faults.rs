@@ -6,34 +6,13 @@ mod files;
 mod input;
 mod known;
 
-use bytes::Bytes;
 use floe_table::{Result, Table, TableError};
+use floe_table_format::FormatError;
 use floe_table_format::path::commit_name;
-use floe_table_format::{FormatError, Version};
 use floe_testkit::rows;
 use futures::TryStreamExt;
 
-use crate::world::{World, range};
-
-fn v(number: u64) -> Version {
-    Version::new(number).expect("small")
-}
-
-/// Three versions: a table, ten rows, ten more.
-async fn three_versions() -> World {
-    let world = World::with_names().await;
-    world.table.append(vec![range(0..10)]).await.expect("appended");
-    world.table.append(vec![range(10..20)]).await.expect("appended");
-    world
-}
-
-async fn write(world: &World, name: &str, bytes: impl Into<Bytes>) {
-    world.table.log_store().write(name, bytes.into()).await.expect("written");
-}
-
-async fn read(world: &World, name: &str) -> Bytes {
-    world.table.log_store().read(name).await.expect("read")
-}
+use crate::world::{World, read, v, write};
 
 async fn line(world: &World, version: u64, holds: &str) -> String {
     let text = String::from_utf8(read(world, &commit_name(v(version))).await.to_vec()).expect("text");

@@ -178,8 +178,12 @@ impl Environment for Ahead {
     }
 }
 
-#[tokio::test]
-async fn sidecars_go_with_the_last_checkpoint_that_names_them_and_none_goes_that_one_needs() {
+/// A day in milliseconds.
+const DAY: i64 = 86_400_000;
+
+/// A table that keeps two days of its log, with as many rows, each a version with a checkpoint of its own; and by how many
+/// milliseconds its clock is ahead.
+async fn checkpointed_often(rows: i64) -> (Table, Arc<AtomicI64>) {
     let create = CreateTable::from_arrow(&names(&[]).schema()).expect("schema").with_property(V2.0, V2.1);
     let location = Location::with_store(Arc::new(InMemory::new()), "t".into(), "memory:///t");
     let ahead = Arc::new(AtomicI64::new(0));
@@ -189,18 +193,23 @@ async fn sidecars_go_with_the_last_checkpoint_that_names_them_and_none_goes_that
         .create(create.with_property("delta.logRetentionDuration", "interval 2 days"))
         .await
         .expect("created");
-    let day = 86_400_000;
-    for i in 0..3 {
+    for i in 0..rows {
         table.append(vec![range(i..i + 1)]).await.expect("appended");
         table.checkpoint().await.expect("written");
     }
+    (table, ahead)
+}
+
+#[tokio::test]
+async fn sidecars_go_with_the_last_checkpoint_that_names_them_and_none_goes_that_one_needs() {
+    let (table, ahead) = checkpointed_often(3).await;
     // One that a crash left, and files that are not ours to judge.
     for stray in ["_sidecars/lost.parquet", "_sidecars/.hidden.parquet", "_sidecars/notes.txt"] {
         table.log_store().write(stray, Bytes::from_static(b"x")).await.expect("written");
     }
     assert_eq!(sidecars_of_store(&table).await.len(), 4);
     assert!(table.clean_up_log().await.expect("cleaned").is_empty(), "all is young");
-    ahead.store(3 * day, Ordering::Relaxed);
+    ahead.store(3 * DAY, Ordering::Relaxed);
     let deleted = table.clean_up_log().await.expect("cleaned");
     assert_eq!(deleted.iter().filter(|name| name.starts_with("_sidecars/")).count(), 3, "{deleted:?}");
     assert!(deleted.contains(&"_sidecars/lost.parquet".to_owned()));
@@ -213,22 +222,10 @@ async fn sidecars_go_with_the_last_checkpoint_that_names_them_and_none_goes_that
 
 #[tokio::test]
 async fn where_a_checkpoint_cannot_be_read_every_sidecar_stays() {
-    let create = CreateTable::from_arrow(&names(&[]).schema()).expect("schema").with_property(V2.0, V2.1);
-    let location = Location::with_store(Arc::new(InMemory::new()), "t".into(), "memory:///t");
-    let ahead = Arc::new(AtomicI64::new(0));
-    let table = Table::builder("memory:///t")
-        .with_location(location)
-        .with_env(Env::new(Ahead(Env::system(), ahead.clone())))
-        .create(create.with_property("delta.logRetentionDuration", "interval 2 days"))
-        .await
-        .expect("created");
-    for i in 0..2 {
-        table.append(vec![range(i..i + 1)]).await.expect("appended");
-        table.checkpoint().await.expect("written");
-    }
+    let (table, ahead) = checkpointed_often(2).await;
     let unreadable = "00000000000000000002.checkpoint.00000000-0000-4000-8000-000000000000.json";
     table.log_store().write(unreadable, Bytes::from_static(b"{\"sidecar\":")).await.expect("written");
-    ahead.store(3 * 86_400_000, Ordering::Relaxed);
+    ahead.store(3 * DAY, Ordering::Relaxed);
     let deleted = table.clean_up_log().await.expect("cleaned");
     assert!(deleted.iter().any(|name| LogFile::parse(name).is_checkpoint()), "{deleted:?}");
     assert!(!deleted.iter().any(|name| name.starts_with("_sidecars/")), "{deleted:?}");

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use bytes::Bytes;
 use floe_storage::object_store::memory::InMemory;
 use floe_storage::{CountingStore, Location};
 use floe_table::{CreateTable, Result, Snapshot, Table, Transaction};
-use floe_table_format::{Operation, RowSet, VersionSpec};
+use floe_table_format::{Operation, RowSet, Version, VersionSpec};
 use floe_testkit::{Batch, rows};
 use futures::TryStreamExt;
 
@@ -36,6 +37,46 @@ impl World {
     }
 }
 
+pub(crate) fn v(number: u64) -> Version {
+    Version::new(number).expect("small")
+}
+
+/// Three versions: a table, ten rows, ten more. No checkpoint.
+pub(crate) async fn three_versions() -> World {
+    let world = World::with_names().await;
+    world.table.append(vec![range(0..10)]).await.expect("appended");
+    world.table.append(vec![range(10..20)]).await.expect("appended");
+    world
+}
+
+/// Version 2 of a thousand rows in one file, and the path of the file that holds their deletion vector.
+pub(crate) async fn every_third_row_deleted() -> (World, String) {
+    let create = CreateTable::from_arrow(&names(&[]).schema())
+        .expect("a Delta schema")
+        .with_property("delta.enableDeletionVectors", "true");
+    let world = World::new(create).await;
+    world.table.append(vec![range(0..1000)]).await.expect("appended");
+    let snapshot = world.table.snapshot().await.expect("loaded");
+    let ids: Vec<i64> = (0..1000).filter(|id| id % 3 == 0).collect();
+    let change = delete_ids(&world.table, &snapshot, &ids).await.expect("planned");
+    change.commit().await.expect("written").committed().expect("no conflict");
+    let snapshot = world.table.snapshot().await.expect("loaded");
+    let vector = snapshot.state().files.iter().find_map(|file| file.deletion_vector()).expect("a vector");
+    let root = world.table.location().table_root();
+    let path = floe_table_format::deletion_vector::path_in(&vector, &root).expect("a path").expect("a file");
+    (world, path)
+}
+
+/// Puts a file into the log's folder, over the one that is there.
+pub(crate) async fn write(world: &World, name: &str, bytes: impl Into<Bytes>) {
+    world.table.log_store().write(name, bytes.into()).await.expect("written");
+}
+
+/// A file of the log's folder.
+pub(crate) async fn read(world: &World, name: &str) -> Bytes {
+    world.table.log_store().read(name).await.expect("read")
+}
+
 fn location(store: &Arc<CountingStore>) -> Location {
     Location::with_store(store.clone(), "t".into(), "memory:///t")
 }
@@ -62,8 +103,7 @@ pub(crate) async fn rows_now(world: &World) -> Vec<String> {
 }
 
 pub(crate) async fn rows_at(table: &Table, version: u64) -> Vec<String> {
-    let version = floe_table_format::Version::new(version).expect("in range");
-    rows_of(&table.at(VersionSpec::Version(version)).await.expect("loaded")).await
+    rows_of(&table.at(VersionSpec::Version(v(version))).await.expect("loaded")).await
 }
 
 /// Waits until files written so far are older than now: the store counts milliseconds.

@@ -2,6 +2,7 @@
 
 mod catalog;
 mod changes;
+mod cloning;
 mod columns;
 mod errors;
 mod evolution;

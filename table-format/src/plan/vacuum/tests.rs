@@ -3,6 +3,10 @@ use crate::action::{Action, Remove};
 use crate::commit::testing::{file, table};
 use crate::version::Version;
 
+fn root() -> TableRoot {
+    TableRoot::of("file:///lake/t")
+}
+
 const HORIZON: TimestampMs = TimestampMs(1000);
 
 fn listed(path: &str, modified: i64) -> ListedFile {
@@ -61,14 +65,20 @@ fn references_are_decoded_and_reach_back_to_the_horizon() {
     };
     let removes = vec![remove("young", Some(1000)), remove("old", Some(999)), remove("lost", None)];
     let state = state.apply(&[(Version::new(1).expect("small"), removes)]).expect("applied");
-    assert_eq!(required_paths(&state).expect("decoded"), set(&["p=1/a b"]));
-    assert_eq!(referenced_paths(&state, HORIZON).expect("decoded"), set(&["p=1/a b", "young"]));
+    assert_eq!(required_paths(&state, &root()).expect("decoded"), set(&["p=1/a b"]));
+    assert_eq!(referenced_paths(&state, &root(), HORIZON).expect("decoded"), set(&["p=1/a b", "young"]));
+}
+
+#[test]
+fn files_outside_the_root_are_not_looked_for_and_those_inside_are_however_they_are_named() {
+    let state = table(&[], &[], &[file("/lake/source/x", 1, 0, 9), file("file:///lake/t/a%20b", 1, 0, 9)]);
+    assert_eq!(required_paths(&state, &root()).expect("decoded"), set(&["a b"]));
 }
 
 #[test]
 fn paths_that_leave_the_table_are_refused() {
-    for path in ["../x", "/x", "s3://elsewhere/x", "%2e%2e/x"] {
+    for path in ["../x", "/lake/../x", "s3://elsewhere/x", "%2e%2e/x"] {
         let state = table(&[], &[], &[file(path, 1, 0, 9)]);
-        assert!(matches!(required_paths(&state), Err(FormatError::PathEscapesTable { .. })), "{path}");
+        assert!(matches!(required_paths(&state, &root()), Err(FormatError::PathEscapesTable { .. })), "{path}");
     }
 }

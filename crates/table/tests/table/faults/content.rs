@@ -9,8 +9,8 @@ use floe_table_format::{CompareOp, FormatError, Predicate, Scalar, Version, Vers
 use floe_testkit::{Batch, rows};
 use futures::TryStreamExt;
 
-use super::{broken, commit, line, read, refused, three_versions, v, write};
-use crate::world::{World, delete_ids, names, range, rows_at, rows_now};
+use super::{broken, commit, line, refused};
+use crate::world::{World, every_third_row_deleted, range, read, rows_at, rows_now, three_versions, v, write};
 
 #[tokio::test]
 async fn e1_what_is_unknown_is_passed_over_and_what_is_known_must_decode() {
@@ -187,18 +187,7 @@ async fn e8_a_missing_or_damaged_file_is_an_error_and_not_fewer_rows() {
 
 #[tokio::test]
 async fn e9_a_deletion_vector_that_is_damaged_brings_no_row_back() {
-    let create = CreateTable::from_arrow(&names(&[]).schema())
-        .expect("a Delta schema")
-        .with_property("delta.enableDeletionVectors", "true");
-    let world = World::new(create).await;
-    world.table.append(vec![range(0..1000)]).await.expect("appended");
-    let snapshot = world.table.snapshot().await.expect("loaded");
-    let ids: Vec<i64> = (0..1000).filter(|id| id % 3 == 0).collect();
-    let change = delete_ids(&world.table, &snapshot, &ids).await.expect("planned");
-    let _ = change.commit().await.expect("written").committed().expect("no conflict");
-    let snapshot = world.table.snapshot().await.expect("loaded");
-    let vector = snapshot.state().files.iter().find_map(|file| file.deletion_vector()).expect("a vector");
-    let path = floe_table_format::deletion_vector::relative_path(&vector).expect("a path").expect("a file");
+    let (world, path) = every_third_row_deleted().await;
     let whole = world.table.data_store().get(&path).await.expect("read");
     let mut flipped = whole.to_vec();
     flipped[whole.len() / 2] ^= 1;

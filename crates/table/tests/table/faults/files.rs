@@ -3,8 +3,8 @@
 use floe_table_format::FormatError;
 use floe_table_format::path::commit_name;
 
-use super::{broken, read, three_versions, v, write};
-use crate::world::{rows_at, rows_now};
+use super::broken;
+use crate::world::{read, rows_at, rows_now, three_versions, v, write};
 
 #[tokio::test]
 async fn d2_an_empty_or_zero_filled_commit_is_corrupt_and_no_empty_commit() {

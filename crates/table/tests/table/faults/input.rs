@@ -6,8 +6,8 @@ use floe_table::TableError;
 use floe_table_format::FormatError;
 use floe_table_format::path::{checkpoint_name, commit_name};
 
-use super::{broken, commit, line, refused, seen, three_versions, v, write};
-use crate::world::{World, rows_now};
+use super::{broken, commit, line, refused, seen};
+use crate::world::{World, rows_now, three_versions, v, write};
 
 #[tokio::test]
 async fn j1_paths_that_leave_the_table_are_refused_wherever_they_stand() {

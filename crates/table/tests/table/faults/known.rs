@@ -4,8 +4,8 @@ use floe_table::CreateTable;
 use floe_table_format::path::commit_name;
 use floe_table_format::{CompareOp, Predicate, Scalar};
 
-use super::{commit, line, read, three_versions, v, write};
-use crate::world::{World, delete_ids, names, range};
+use super::{commit, line};
+use crate::world::{World, delete_ids, names, range, read, three_versions, v, write};
 
 #[tokio::test]
 async fn an_older_add_of_a_path_does_not_resurface_behind_a_filter() {
