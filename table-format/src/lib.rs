@@ -47,6 +47,7 @@ pub mod prune;
 pub mod stats;
 
 pub mod change;
+pub mod clustering;
 pub mod commit;
 pub mod conflict;
 pub mod plan;

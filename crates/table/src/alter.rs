@@ -1,5 +1,6 @@
 //! Changing what a table is: properties, columns, constraints. One commit each.
 
+mod clustering;
 mod column;
 mod constraint;
 mod feature_drop;

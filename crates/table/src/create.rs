@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 
 use arrow::datatypes::Schema;
+use floe_table_format::clustering::{CLUSTERING_DOMAIN, check_clustering, clustering_domain};
+use floe_table_format::feature::Feature;
 use floe_table_format::property::name;
 use floe_table_format::schema::ColumnMappingMode;
-use floe_table_format::{ChangeSet, Format, Metadata, Operation, ReadSet, StructType, TableProperties, feature};
+use floe_table_format::{
+    ChangeSet, DomainMetadata, Format, Metadata, Operation, ReadSet, StructType, TableProperties, feature,
+};
 
 use crate::commit::CommitOutcome;
 use crate::error::{OnTable, Result, TableError};
 use crate::metadata::new_physical_name;
 use crate::rows::BatchStream;
+use crate::snapshot::Snapshot;
 use crate::table::{Table, TableBuilder};
 use crate::transaction::Transaction;
 
@@ -33,6 +38,7 @@ pub struct CreateTable {
     partition_columns: Vec<String>,
     properties: BTreeMap<String, String>,
     primary_key: Vec<String>,
+    clustering: Option<Vec<Vec<String>>>,
     name: Option<String>,
     description: Option<String>,
     if_exists: IfExists,
@@ -46,6 +52,7 @@ impl CreateTable {
             partition_columns: Vec::new(),
             properties: BTreeMap::new(),
             primary_key: Vec::new(),
+            clustering: None,
             name: None,
             description: None,
             if_exists: IfExists::Fail,
@@ -81,6 +88,14 @@ impl CreateTable {
         self
     }
 
+    /// Clusters the table by these columns, each a path of names: OPTIMIZE puts rows together that are near each other in them.
+    ///
+    /// Protocol section "Clustered Table".
+    pub fn with_clustering(mut self, columns: Vec<Vec<String>>) -> Self {
+        self.clustering = Some(columns);
+        self
+    }
+
     /// Sets the name for people.
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
@@ -97,6 +112,13 @@ impl CreateTable {
     pub fn with_if_exists(mut self, if_exists: IfExists) -> Self {
         self.if_exists = if_exists;
         self
+    }
+}
+
+impl CreateTable {
+    fn shown_clustering(&self) -> String {
+        let columns: Vec<String> = self.clustering.iter().flatten().map(|path| path.join(".")).collect();
+        serde_json::json!(columns).to_string()
     }
 }
 
@@ -149,9 +171,14 @@ async fn make(table: &Table, mut create: CreateTable, rows: Option<BatchStream>)
     let operation = Operation::new(verb)
         .with_parameter("partitionBy", serde_json::json!(create.partition_columns).to_string())
         .with_parameter("description", create.description.clone())
+        .with_parameter("clusterBy", create.shown_clustering())
         .with_parameter("isManaged", "false")
         .with_parameter("properties", serde_json::json!(create.properties).to_string());
-    let required = feature::required_for(&metadata, &create.schema).on(table.uri())?;
+    let mut required = feature::required_for(&metadata, &create.schema).on(table.uri())?;
+    let domain = clustering(table, &create, &metadata)?;
+    if domain.is_some() {
+        required.push(Feature::Clustering);
+    }
     let mut transaction = match &existing {
         None => {
             let mut transaction = Transaction::new(table.clone(), None, ChangeSet::new(operation), ReadSet::default());
@@ -174,6 +201,12 @@ async fn make(table: &Table, mut create: CreateTable, rows: Option<BatchStream>)
             transaction
         }
     };
+    let clustered = |existing: &Snapshot| existing.state().domains.contains_key(CLUSTERING_DOMAIN);
+    if let Some(domain) = domain {
+        transaction.set_domain(domain);
+    } else if existing.as_deref().is_some_and(clustered) {
+        transaction.set_domain(DomainMetadata { removed: true, ..clustering_domain(Vec::new()) });
+    }
     if let Some(rows) = rows {
         transaction.stage_rows(rows).await?;
     }
@@ -184,6 +217,15 @@ async fn make(table: &Table, mut create: CreateTable, rows: Option<BatchStream>)
         Err(TableError::AlreadyExists { .. }) if if_exists == IfExists::Keep => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// What the log is to say of the clustering, by physical names.
+fn clustering(table: &Table, create: &CreateTable, metadata: &Metadata) -> Result<Option<DomainMetadata>> {
+    let Some(columns) = &create.clustering else { return Ok(None) };
+    let schema = StructType::parse(&metadata.schema_string).on(table.uri())?;
+    let properties = TableProperties::parse(&metadata.configuration).on(table.uri())?;
+    let columns = check_clustering(&schema, &create.partition_columns, &properties, columns).on(table.uri())?;
+    Ok(Some(clustering_domain(columns.iter().filter_map(|path| schema.physical_path(path)).collect())))
 }
 
 /// Writes the primary key into the schema and the properties.

@@ -2,6 +2,7 @@
 
 mod mapping;
 
+use floe_table_format::clustering::check_still_clustered;
 use floe_table_format::feature;
 use floe_table_format::{Metadata, Protocol, StructType, TableProperties, TableState};
 
@@ -25,6 +26,7 @@ pub(crate) fn completed(table: &Table, state: &TableState, mut metadata: Metadat
     let schema = StructType::parse(&metadata.schema_string).on(uri)?;
     schema.check_names(feature::column_mapping_mode(&metadata).on(uri)?).on(uri)?;
     check_feed_columns(table, &metadata, &schema)?;
+    check_still_clustered(state, &schema, &metadata).on(uri)?;
     let required = feature::required_for(&metadata, &schema).on(uri)?;
     Ok((feature::enable(&state.protocol, &required), metadata))
 }

@@ -1,10 +1,13 @@
 //! Writing the same rows into a better layout: fewer, larger files, deleted rows purged, rows near each other in several
 //! columns at once.
 
+mod curve;
+mod order;
+
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
-use arrow::compute::{concat_batches, rank, take_record_batch};
+use floe_table_format::clustering::{clustering_columns, physical_clustering_columns};
+use floe_table_format::plan::cluster::{ClusteringPolicy, mark_clustered, plan_clustering};
 use floe_table_format::plan::compact::{CompactionGroup, CompactionPolicy, plan_compaction, plan_upkeep};
 use floe_table_format::{IsolationLevel, Operation, Predicate, TableState, Version};
 use futures::{FutureExt, StreamExt, TryStreamExt};
@@ -12,11 +15,18 @@ use futures::{FutureExt, StreamExt, TryStreamExt};
 use crate::commit::CommitOutcome;
 use crate::error::{OnTable, Result};
 use crate::record_index::Upkeep;
-use crate::rows::{BatchStream, stream_of};
 use crate::scan::{RowFilter, file_rows};
 use crate::snapshot::Snapshot;
-use crate::stage::{KeySink, discard};
+use crate::stage::{InOrder, KeySink, StagedRows, discard};
 use crate::table::Table;
+use curve::Curve;
+use order::{OrderBy, ordered};
+
+/// Bytes of rows that are held while they are ordered, where nothing else is said.
+const ORDERING_MEMORY: usize = 256 << 20;
+
+/// Bytes of files whose rows are ordered together at most.
+const ORDERED_TOGETHER: u64 = 16 << 30;
 
 /// Upkeep looks at the table after every so many versions.
 const UPKEEP_EVERY: u64 = 8;
@@ -30,6 +40,11 @@ pub struct OptimizeOptions {
     pub target_file_size: Option<u64>,
     /// Columns to order rows by, all of them at once along a Z-order curve; none keeps the order.
     pub zorder_by: Vec<String>,
+    /// In a clustered table: orders every row anew, also where that was done before, maybe by other columns.
+    pub full: bool,
+    /// Bytes of rows that may be held while they are ordered, which takes as much again; 256 MiB by default. The rest goes
+    /// through files in the table's folder.
+    pub memory: Option<usize>,
 }
 
 /// What an optimise did.
@@ -58,28 +73,95 @@ struct Rewritten {
     keys: Option<Arc<KeySink>>,
 }
 
+/// How rows are to lie in their new files.
+enum Layout {
+    /// As in the old ones.
+    AsTheyAre,
+    Ordered {
+        by: OrderBy,
+        /// For a clustered table, its columns by their physical names.
+        clustered: Option<Vec<Vec<String>>>,
+    },
+}
+
+impl Layout {
+    fn by(columns: Vec<Vec<String>>, curve: Curve, options: &OptimizeOptions) -> OrderBy {
+        OrderBy { columns, curve, memory: options.memory.unwrap_or(ORDERING_MEMORY) }
+    }
+}
+
 impl Table {
     /// Rewrites files that are too small or hold deleted rows, or orders rows along a Z-order curve.
+    ///
+    /// In a clustered table, the rows that nobody has ordered yet are ordered along a Hilbert curve through its clustering
+    /// columns, with those of earlier runs that are not much more: see [`plan_clustering`].
     ///
     /// The rows of the table stay the same, and the commit says so (`dataChange` is false). Another writer's change of a
     /// file drops that file's group and not the rest.
     ///
     /// # Errors
-    /// [`crate::TableError::InvalidRequest`] for a Z-order column that is unknown, nested or a partition column; see also
-    /// [`crate::Transaction::commit`].
+    /// [`crate::TableError::InvalidRequest`] for a Z-order column that is unknown, nested or a partition column, for Z-order in a
+    /// clustered table and `full` in any other; see also [`crate::Transaction::commit`].
     pub async fn optimize(&self, options: OptimizeOptions) -> Result<OptimizeReport> {
         let snapshot = self.snapshot().await?;
         let state = snapshot.state();
+        if let Some(physical) = physical_clustering_columns(state).on(self.uri())?.filter(|columns| !columns.is_empty())
+        {
+            return self.cluster(&snapshot, physical, &options).await;
+        }
+        if options.full {
+            return Err(self.refuse(
+                "order every row anew",
+                "the table is not clustered; ALTER TABLE ... CLUSTER BY says by what",
+            ));
+        }
         self.check_zorder_columns(state, &options.zorder_by)?;
         let target_size = options.target_file_size.unwrap_or(state.properties.target_file_size);
+        // Ordered rows are cut into files of the target size, so that a group may have many of them.
         let policy = CompactionPolicy {
-            target_size,
+            target_size: if options.zorder_by.is_empty() { target_size } else { target_size.max(ORDERED_TOGETHER) },
             predicate: options.predicate.clone(),
             rewrite_all: !options.zorder_by.is_empty(),
             ..CompactionPolicy::default()
         };
         let groups = plan_compaction(state, &policy).on(self.uri())?;
-        self.rewrite(&snapshot, groups, &options).await
+        let layout = match options.zorder_by.as_slice() {
+            [] => Layout::AsTheyAre,
+            columns => {
+                let columns = columns.iter().map(|name| state.schema.spelled(std::slice::from_ref(name)));
+                let columns = columns.collect::<floe_table_format::Result<_>>().on(self.uri())?;
+                Layout::Ordered { by: Layout::by(columns, Curve::ZOrder, &options), clustered: None }
+            }
+        };
+        self.rewrite_as(&snapshot, groups, &options, &layout).await
+    }
+
+    /// Orders rows of a clustered table.
+    async fn cluster(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        physical: Vec<Vec<String>>,
+        options: &OptimizeOptions,
+    ) -> Result<OptimizeReport> {
+        let state = snapshot.state();
+        if !options.zorder_by.is_empty() {
+            let what = "the table is clustered, and OPTIMIZE orders by its clustering; ALTER TABLE ... CLUSTER BY changes that";
+            return Err(self.refuse("order rows by other columns", what));
+        }
+        if options.predicate.is_some() {
+            return Err(self.refuse("order some rows", "the table is clustered and has no partitions to choose from"));
+        }
+        let policy = ClusteringPolicy { everything: options.full, ..ClusteringPolicy::default() };
+        let groups = plan_clustering(state, &physical, &policy);
+        let groups = groups.into_iter().map(|group| CompactionGroup {
+            partition: Default::default(),
+            files: group.files,
+            bytes: group.bytes,
+        });
+        let groups = groups.collect();
+        let columns = clustering_columns(state).on(self.uri())?.unwrap_or_default();
+        let by = Layout::by(columns, Curve::Hilbert, options);
+        self.rewrite_as(snapshot, groups, options, &Layout::Ordered { by, clustered: Some(physical) }).await
     }
 
     /// Compacts what has become worth it, in a table with `floe.autoCompact`: many small files of about one size, and files
@@ -102,12 +184,22 @@ impl Table {
         self.rewrite(&snapshot, groups, &OptimizeOptions::default()).await.map(Some)
     }
 
-    /// Rewrites groups of files and commits what no other writer has touched meanwhile.
+    /// Rewrites groups of files, their rows as they lie, and commits what no other writer has touched meanwhile.
     pub(crate) async fn rewrite(
         &self,
         snapshot: &Arc<Snapshot>,
         groups: Vec<CompactionGroup>,
         options: &OptimizeOptions,
+    ) -> Result<OptimizeReport> {
+        self.rewrite_as(snapshot, groups, options, &Layout::AsTheyAre).await
+    }
+
+    async fn rewrite_as(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        groups: Vec<CompactionGroup>,
+        options: &OptimizeOptions,
+        layout: &Layout,
     ) -> Result<OptimizeReport> {
         let state = snapshot.state();
         let mut report = OptimizeReport {
@@ -120,10 +212,10 @@ impl Table {
         };
         let mut rewritten = Vec::new();
         for group in groups {
-            let operation = Operation::new("OPTIMIZE");
-            let mut transaction = self.begin_at(snapshot, operation)?;
-            let rows = self.group_rows(state, &group, &options.zorder_by).await?;
-            let (staged, keys) = transaction.stage_kept_rows(rows).await?;
+            let (mut staged, keys) = self.written_anew(snapshot, &group, layout).await?;
+            if let Layout::Ordered { clustered: Some(physical), .. } = layout {
+                mark_clustered(&mut staged.adds, &self.env().uuid().to_string(), physical);
+            }
             let paths = group.files.iter().map(|id| state.files.get(id).path().to_owned()).collect();
             rewritten.push(Rewritten { group, paths, bytes: staged.bytes, adds: staged.adds, keys });
         }
@@ -134,6 +226,15 @@ impl Table {
                     serde_json::json!(options.predicate.iter().map(|p| p.to_string()).collect::<Vec<_>>()).to_string(),
                 )
                 .with_parameter("zOrderBy", serde_json::json!(options.zorder_by).to_string());
+            let operation = match layout {
+                Layout::Ordered { by, clustered: Some(_) } => {
+                    let columns: Vec<String> = by.columns.iter().map(|path| path.join(".")).collect();
+                    operation
+                        .with_parameter("clusterBy", serde_json::json!(columns).to_string())
+                        .with_parameter("isFull", options.full.to_string())
+                }
+                _ => operation,
+            };
             let mut transaction = self.begin_at(snapshot, operation)?;
             transaction.set_isolation(IsolationLevel::Snapshot);
             let (mut files, mut bytes) = (0u64, 0u64);
@@ -201,66 +302,36 @@ impl Table {
         Ok(())
     }
 
-    async fn group_rows(
+    /// Writes the live rows of a group of files into new ones.
+    async fn written_anew(
         &self,
-        state: &Arc<TableState>,
+        snapshot: &Arc<Snapshot>,
         group: &CompactionGroup,
-        zorder_by: &[String],
-    ) -> Result<BatchStream> {
-        let (table, state, files) = (self.clone(), state.clone(), group.files.clone());
-        let rows = futures::stream::iter(files)
-            .then(move |id| {
-                let (table, state) = (table.clone(), state.clone());
-                async move { file_rows(&table, &state, &state.files.get(&id), RowFilter::Live).await }.boxed()
-            })
-            .try_flatten()
-            .boxed();
-        if zorder_by.is_empty() {
-            return Ok(rows);
-        }
-        // The rows of a group are held to be ordered; the plan bounds a group by its bytes.
-        let batches: Vec<RecordBatch> = rows.try_collect().await?;
-        let Some(first) = batches.first() else { return Ok(stream_of(Vec::new())) };
-        let all = concat_batches(&first.schema(), &batches)?;
-        drop(batches);
-        let order = zorder(&all, zorder_by)?;
-        const ROWS: usize = 32 * 1024;
-        let slices: Vec<UInt32Array> =
-            (0..all.num_rows()).step_by(ROWS).map(|at| order.slice(at, ROWS.min(all.num_rows() - at))).collect();
-        Ok(futures::stream::iter(slices).map(move |rows| Ok(take_record_batch(&all, &rows)?)).boxed())
-    }
-}
-
-/// The order of rows along a Z-order curve over these columns.
-///
-/// Each column's values become ranks first, so that types and skewed distributions do not matter; the bits of the ranks
-/// are then interleaved, highest first.
-fn zorder(batch: &RecordBatch, columns: &[String]) -> Result<UInt32Array> {
-    let mut ranks: Vec<Vec<u32>> = Vec::with_capacity(columns.len());
-    for name in columns {
-        let schema = batch.schema();
-        let index = schema.fields().iter().position(|f| f.name().eq_ignore_ascii_case(name));
-        let column: &ArrayRef = batch.column(index.expect("checked against the schema before"));
-        // Ranks count from 1, and equal values share the highest of theirs.
-        ranks.push(rank(column.as_ref(), None)?.into_iter().map(|rank| rank.saturating_sub(1)).collect());
-    }
-    let bits = usize::BITS - batch.num_rows().saturating_sub(1).leading_zeros();
-    let words = (ranks.len() * bits as usize).div_ceil(64).max(1);
-    let mut keys: Vec<(Vec<u64>, u32)> = (0..batch.num_rows())
-        .map(|row| {
-            let mut key = vec![0u64; words];
-            let mut position = 0;
-            for bit in (0..bits).rev() {
-                for rank in &ranks {
-                    if rank[row] >> bit & 1 == 1 {
-                        key[position / 64] |= 1 << (63 - position % 64);
-                    }
-                    position += 1;
-                }
+        layout: &Layout,
+    ) -> Result<(StagedRows, Option<Arc<KeySink>>)> {
+        let state = snapshot.state();
+        let mut transaction = self.begin_at(snapshot, Operation::new("OPTIMIZE"))?;
+        match layout {
+            Layout::AsTheyAre => {
+                let (table, state, files) = (self.clone(), state.clone(), group.files.clone());
+                let rows = futures::stream::iter(files)
+                    .then(move |id| {
+                        let (table, state) = (table.clone(), state.clone());
+                        async move { file_rows(&table, &state, &state.files.get(&id), RowFilter::Live).await }.boxed()
+                    })
+                    .try_flatten()
+                    .boxed();
+                transaction.stage_kept_rows(rows, InOrder::No).await
             }
-            (key, row as u32)
-        })
-        .collect();
-    keys.sort_unstable();
-    Ok(UInt32Array::from_iter_values(keys.into_iter().map(|(_, row)| row)))
+            Layout::Ordered { by, .. } => {
+                let ordered = ordered(self, state, &group.files, by).await?;
+                let staged = transaction.stage_kept_rows(ordered.rows, InOrder::Yes).await;
+                if !ordered.pieces.is_empty() {
+                    // What stays of them vacuum collects.
+                    let _ = self.data_store().delete_many(ordered.pieces).await;
+                }
+                staged
+            }
+        }
+    }
 }

@@ -3,8 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use floe_storage::StorageError;
+use floe_table_format::clustering::{CLUSTERING_DOMAIN, clustering_domain};
 use floe_table_format::deletion_vector::{path_in, unique_id};
-use floe_table_format::{Add, IsolationLevel, Operation, StructField, Version, VersionSpec, feature};
+use floe_table_format::{
+    Add, DomainMetadata, IsolationLevel, Operation, StructField, TableState, Version, VersionSpec, feature,
+};
 use futures::{FutureExt, StreamExt, TryStreamExt};
 
 use crate::error::{OnTable, Result};
@@ -80,6 +83,11 @@ impl Table {
                 transaction.set_protocol(protocol);
             }
             transaction.set_metadata(metadata);
+        }
+        let clustering = |state: &TableState| state.domains.get(CLUSTERING_DOMAIN).cloned();
+        if clustering(then_state) != clustering(now_state) {
+            let gone = || DomainMetadata { removed: true, ..clustering_domain(Vec::new()) };
+            transaction.set_domain(clustering(then_state).unwrap_or_else(gone));
         }
         let operation = transaction.operation_mut();
         operation.metrics.insert("numRestoredFiles".into(), restored);

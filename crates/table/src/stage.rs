@@ -275,6 +275,15 @@ impl WriteTarget {
     }
 }
 
+/// Whether rows come in an order that the files are to keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InOrder {
+    /// They may be dealt out to several files at once.
+    No,
+    /// They are written to one file after the other, so that each holds a stretch of them.
+    Yes,
+}
+
 /// Writes rows for `target`; `data_change` says whether they are new rows of the table or kept ones.
 ///
 /// # Errors
@@ -284,6 +293,7 @@ pub(crate) async fn stage(
     target: Arc<WriteTarget>,
     mut rows: BatchStream,
     data_change: bool,
+    in_order: InOrder,
 ) -> Result<StagedRows> {
     let mut worker = Worker::new(table.clone(), target.clone(), data_change);
     let mut seen_bytes = 0usize;
@@ -300,7 +310,7 @@ pub(crate) async fn stage(
             worker.abandon().await;
             return Err(error);
         }
-        if cores > 1 && seen_bytes >= PARALLEL_BYTES {
+        if cores > 1 && seen_bytes >= PARALLEL_BYTES && in_order == InOrder::No {
             return stage_parallel(table, target, worker, rows, data_change, cores.min(8)).await;
         }
     }

@@ -24,7 +24,7 @@ use crate::record_index::Upkeep;
 use crate::rows::BatchStream;
 use crate::scan::{RowFilter, file_rows, raw_file_rows, staged_file_rows};
 use crate::snapshot::Snapshot;
-use crate::stage::{KeySink, StagedRows, WriteTarget, discard, stage};
+use crate::stage::{InOrder, KeySink, StagedRows, WriteTarget, discard, stage};
 use crate::table::Table;
 
 /// A change of a table in the making, on the snapshot it was begun at.
@@ -221,20 +221,30 @@ impl Transaction {
     pub async fn stage_rows(&mut self, rows: BatchStream) -> Result<u64> {
         let target = self.write_target()?;
         self.guard()?;
-        let staged = self.stage(target, rows, true).await?;
+        let staged = self.stage(target, rows, true, InOrder::No).await?;
         self.rows_staged += staged.rows;
         Ok(staged.rows)
     }
 
     /// Writes rows that the table has already, in another layout; gives with them where their keys went.
-    pub(crate) async fn stage_kept_rows(&mut self, rows: BatchStream) -> Result<(StagedRows, Option<Arc<KeySink>>)> {
+    pub(crate) async fn stage_kept_rows(
+        &mut self,
+        rows: BatchStream,
+        in_order: InOrder,
+    ) -> Result<(StagedRows, Option<Arc<KeySink>>)> {
         let target = Arc::new(WriteTarget::of_kept(&self.table, self.metadata()?)?);
         let keys = target.keys().cloned();
-        Ok((self.stage(target, rows, false).await?, keys))
+        Ok((self.stage(target, rows, false, in_order).await?, keys))
     }
 
-    async fn stage(&mut self, target: Arc<WriteTarget>, rows: BatchStream, data_change: bool) -> Result<StagedRows> {
-        let staged = stage(&self.table, target, rows, data_change).await?;
+    async fn stage(
+        &mut self,
+        target: Arc<WriteTarget>,
+        rows: BatchStream,
+        data_change: bool,
+        in_order: InOrder,
+    ) -> Result<StagedRows> {
+        let staged = stage(&self.table, target, rows, data_change, in_order).await?;
         self.staged.extend(staged.adds.iter().map(|add| add.path.clone()));
         self.change.adds.extend(staged.adds.iter().cloned());
         Ok(staged)
@@ -460,7 +470,7 @@ impl Transaction {
                     let kept = file_rows(&self.table, shaped, &view, RowFilter::Without(&all)).await?;
                     // Rows that stay are not new: their keys are not guarded.
                     let target = Arc::new(WriteTarget::of_kept(&self.table, &shaped.metadata)?);
-                    change.adds.extend(stage(&self.table, target, kept, true).await?.adds);
+                    change.adds.extend(stage(&self.table, target, kept, true, InOrder::No).await?.adds);
                 }
             }
             for (path, rows) in &settled.left_out {
@@ -479,7 +489,7 @@ impl Transaction {
                 } else {
                     let kept = staged_file_rows(&self.table, shaped, &add, RowFilter::Without(rows)).await?;
                     let target = Arc::new(WriteTarget::of_kept(&self.table, &shaped.metadata)?);
-                    change.adds.extend(stage(&self.table, target, kept, true).await?.adds);
+                    change.adds.extend(stage(&self.table, target, kept, true, InOrder::No).await?.adds);
                 }
             }
         }

@@ -77,6 +77,16 @@ pub(super) async fn alter(session: &Session, name: &ObjectName, action: AlterAct
             let what = format!("dropped constraint {constraint} of {name}");
             (what, table.drop_constraint(&constraint, if_exists).await?)
         }
+        AlterAction::ClusterBy(columns) => {
+            let what = match columns.as_slice() {
+                [] => format!("took the clustering from {name}"),
+                columns => {
+                    let columns: Vec<String> = columns.iter().map(|path| path.join(".")).collect();
+                    format!("clustered {name} by {}; OPTIMIZE orders its rows", columns.join(", "))
+                }
+            };
+            (what, table.cluster_by(columns).await?)
+        }
         AlterAction::AddPrimaryKey(columns) => {
             let what = format!("declared the primary key ({}) of {name}", columns.join(", "));
             (what, Box::pin(table.add_primary_key(columns)).await?)

@@ -247,6 +247,9 @@ fn new_table(create: &CreateTable, schema: StructType) -> Result<NewTable> {
     if !create.primary_key.is_empty() {
         new = new.with_primary_key(create.primary_key.clone());
     }
+    if let Some(columns) = &create.clustered_by {
+        new = new.with_clustering(columns.clone());
+    }
     for (key, value) in &create.properties {
         new = new.with_property(key, value);
     }

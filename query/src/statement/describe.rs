@@ -1,6 +1,7 @@
 //! DESCRIBE, DESCRIBE DETAIL, DESCRIBE HISTORY.
 
 use datafusion::sql::sqlparser::ast::{ObjectName, Query};
+use floe_table_format::clustering::clustering_columns;
 use floe_table_format::{StructType, TimestampMs};
 
 use crate::error::Result;
@@ -98,6 +99,7 @@ pub(super) async fn detail(session: &Session, name: &ObjectName) -> Result<Outco
         ("lastModified", Cell::Time(None)),
         ("version", Cell::Long(None)),
         ("partitionColumns", Cell::List(Vec::new())),
+        ("clusteringColumns", Cell::List(Vec::new())),
         ("numFiles", Cell::Long(None)),
         ("sizeInBytes", Cell::Long(None)),
         ("properties", Cell::Map(Vec::new())),
@@ -116,6 +118,7 @@ pub(super) async fn detail(session: &Session, name: &ObjectName) -> Result<Outco
         Cell::Time(modified),
         snapshot.version().into(),
         Cell::List(state.metadata.partition_columns.clone()),
+        Cell::List(clustering_columns(state)?.unwrap_or_default().iter().map(|path| path.join(".")).collect()),
         Cell::Long(Some(state.files.len() as i64)),
         Cell::Long(Some(state.files.total_bytes() as i64)),
         Cell::Map(properties),

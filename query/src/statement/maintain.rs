@@ -28,6 +28,7 @@ pub(super) async fn optimize(
     name: &ObjectName,
     filter: Option<Box<ast::Expr>>,
     zorder: Vec<String>,
+    full: bool,
 ) -> Result<Outcome> {
     let table = session.table_named(name).await?;
     let snapshot = table.cached_snapshot().await?;
@@ -43,8 +44,8 @@ pub(super) async fn optimize(
         Some(filter) => Some(predicate(session, &table, *filter).await?),
         None => None,
     };
-    let report =
-        Box::pin(table.optimize(OptimizeOptions { predicate, zorder_by, ..OptimizeOptions::default() })).await?;
+    let options = OptimizeOptions { predicate, zorder_by, full, ..OptimizeOptions::default() };
+    let report = Box::pin(table.optimize(options)).await?;
     let Some(version) = report.version else {
         return Ok(Done::new(format!("nothing to optimise in {name}")).into());
     };

@@ -129,6 +129,7 @@ pub(crate) enum Statement {
         name: ast::ObjectName,
         filter: Option<Box<ast::Expr>>,
         zorder: Vec<String>,
+        full: bool,
     },
     Vacuum {
         name: ast::ObjectName,
@@ -167,6 +168,7 @@ pub(crate) struct CreateTable {
     pub(crate) checks: Vec<(String, String)>,
     pub(crate) primary_key: Vec<String>,
     pub(crate) partitioned_by: Vec<String>,
+    pub(crate) clustered_by: Option<Vec<Vec<String>>>,
     pub(crate) location: Option<String>,
     pub(crate) comment: Option<String>,
     pub(crate) properties: Vec<(String, String)>,
@@ -197,6 +199,7 @@ pub(crate) enum AlterAction {
     WidenColumn { path: Vec<String>, to: DataType },
     AddConstraint { name: String, sql: String },
     DropConstraint { name: String, if_exists: bool },
+    ClusterBy(Vec<Vec<String>>),
     AddPrimaryKey(Vec<String>),
     DropPrimaryKey { if_exists: bool },
 }
@@ -288,8 +291,8 @@ pub(crate) async fn run(session: &Session, parsed: &ParsedStatement) -> Result<O
             boxed(move || async move { describe::history(session, &name, limit).await })
         }
         Statement::Alter { name, action } => boxed(move || async move { alter::alter(session, &name, action).await }),
-        Statement::Optimize { name, filter, zorder } => {
-            boxed(move || async move { maintain::optimize(session, &name, filter, zorder).await })
+        Statement::Optimize { name, filter, zorder, full } => {
+            boxed(move || async move { maintain::optimize(session, &name, filter, zorder, full).await })
         }
         Statement::Vacuum { name, retain_hours, dry_run } => {
             boxed(move || async move { maintain::vacuum(session, &name, retain_hours, dry_run).await })

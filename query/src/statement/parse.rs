@@ -184,6 +184,7 @@ fn parse_create(parser: &mut Parser<'_>) -> Result<Statement> {
         checks: Vec::new(),
         primary_key: Vec::new(),
         partitioned_by: Vec::new(),
+        clustered_by: None,
         location: None,
         comment: None,
         properties: Vec::new(),
@@ -348,8 +349,10 @@ fn parse_table_clauses(parser: &mut Parser<'_>, create: &mut CreateTable) -> Res
             }
         } else if parser.words(&["PARTITIONED", "BY"]) {
             parse_partitioning(parser, create)?;
-        } else if parser.words(&["CLUSTER", "BY"]) || parser.words(&["CLUSTERED", "BY"]) {
-            return Err(QueryError::unsupported("clustered tables", "OPTIMIZE t ZORDER BY (columns)"));
+        } else if parser.words(&["CLUSTER", "BY"]) {
+            create.clustered_by = Some(parse_clustering(parser)?);
+        } else if parser.words(&["CLUSTERED", "BY"]) {
+            return Err(QueryError::unsupported("tables in buckets (CLUSTERED BY)", "CLUSTER BY (columns)"));
         } else if parser.word("LOCATION") {
             create.location = Some(parser.parse_literal_string()?);
         } else if parser.word("COMMENT") {
@@ -363,6 +366,26 @@ fn parse_table_clauses(parser: &mut Parser<'_>, create: &mut CreateTable) -> Res
             return Ok(());
         }
     }
+}
+
+/// `(a, s.b)`; `NONE` and `()` are no columns.
+fn parse_clustering(parser: &mut Parser<'_>) -> Result<Vec<Vec<String>>> {
+    if parser.word("NONE") {
+        return Ok(Vec::new());
+    }
+    if parser.peek_word("AUTO") {
+        return Err(QueryError::unsupported("CLUSTER BY AUTO", "CLUSTER BY (columns)"));
+    }
+    parser.expect_token(&Token::LParen)?;
+    if parser.consume_token(&Token::RParen) {
+        return Ok(Vec::new());
+    }
+    let mut columns = vec![alter::column_path(parser)?];
+    while parser.consume_token(&Token::Comma) {
+        columns.push(alter::column_path(parser)?);
+    }
+    parser.expect_token(&Token::RParen)?;
+    Ok(columns)
 }
 
 /// `(a, b)` names columns of the table; `(a DATE)` adds them.
@@ -427,6 +450,8 @@ fn parse_alter(parser: &mut Parser<'_>) -> Result<Statement> {
     } else if parser.words(&["UNSET", "TBLPROPERTIES"]) {
         let if_exists = parser.if_exists();
         AlterAction::UnsetProperties { names: parser.property_names()?, if_exists }
+    } else if parser.words(&["CLUSTER", "BY"]) {
+        AlterAction::ClusterBy(parse_clustering(parser)?)
     } else if parser.words(&["ADD", "PRIMARY", "KEY"]) {
         AlterAction::AddPrimaryKey(parser.column_list()?)
     } else if parser.words(&["DROP", "PRIMARY", "KEY"]) {
@@ -454,7 +479,7 @@ fn parse_alter(parser: &mut Parser<'_>) -> Result<Statement> {
         return Err(QueryError::unsupported(
             what,
             "SET TBLPROPERTIES, UNSET TBLPROPERTIES, ADD COLUMN, RENAME COLUMN, DROP COLUMN, ALTER COLUMN, ADD PRIMARY KEY, \
-             ADD CONSTRAINT ... CHECK, DROP CONSTRAINT, DROP FEATURE",
+             CLUSTER BY, ADD CONSTRAINT ... CHECK, DROP CONSTRAINT, DROP FEATURE",
         ));
     };
     Ok(Statement::Alter { name, action })
@@ -532,9 +557,7 @@ fn parse_optimize(parser: &mut Parser<'_>) -> Result<Statement> {
     parser.advance_token();
     parser.word("TABLE");
     let name = parser.table_name()?;
-    if parser.word("FULL") {
-        return Err(QueryError::unsupported("OPTIMIZE FULL", "OPTIMIZE t rewrites what is worth it"));
-    }
+    let full = parser.word("FULL");
     let filter = if parser.word("WHERE") { Some(Box::new(parser.parse_expr()?)) } else { None };
     let mut zorder = Vec::new();
     if parser.words(&["ZORDER", "BY"]) {
@@ -547,7 +570,7 @@ fn parse_optimize(parser: &mut Parser<'_>) -> Result<Statement> {
             }
         }
     }
-    Ok(Statement::Optimize { name, filter, zorder })
+    Ok(Statement::Optimize { name, filter, zorder, full })
 }
 
 fn parse_vacuum(parser: &mut Parser<'_>) -> Result<Statement> {

@@ -1,6 +1,7 @@
 //! SHOW and USE.
 
 use datafusion::sql::sqlparser::ast::ObjectName;
+use floe_table_format::clustering::clustering_columns;
 use floe_table_format::{StructField, TableState};
 
 use crate::error::Result;
@@ -101,6 +102,12 @@ fn create_statement(name: &str, state: &TableState, uri: &str) -> String {
     if !state.metadata.partition_columns.is_empty() {
         let columns: Vec<String> = state.metadata.partition_columns.iter().map(|c| quoted(c)).collect();
         out.push_str(&format!("\nPARTITIONED BY ({})", columns.join(", ")));
+    }
+    if let Ok(Some(columns)) = clustering_columns(state)
+        && !columns.is_empty()
+    {
+        let path = |path: &Vec<String>| path.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(".");
+        out.push_str(&format!("\nCLUSTER BY ({})", columns.iter().map(path).collect::<Vec<_>>().join(", ")));
     }
     if let Some(comment) = &state.metadata.description {
         out.push_str(&format!("\nCOMMENT {}", literal(comment)));

@@ -101,7 +101,7 @@ const UPKEEP_DELETED_FRACTION: f64 = 1.0 / 3.0;
 ///
 /// Files below an eighth of the target size are put into classes by size, each sixteen times as large as the one before, and a
 /// class of a partition is joined when it has sixteen files: so every row is rewritten once a class at most. Files of which a third is deleted
-/// are rewritten alone: a row is rewritten for every two that went.
+/// are rewritten alone: a row is rewritten for every two that went. Files that were clustered are joined by who clusters.
 pub fn plan_upkeep(state: &TableState) -> Vec<CompactionGroup> {
     const SMALLEST_CLASS: u64 = 64 << 10;
     let target = state.properties.target_file_size;
@@ -115,7 +115,7 @@ pub fn plan_upkeep(state: &TableState) -> Vec<CompactionGroup> {
         let size = u64::try_from(view.size()).unwrap_or(0);
         if candidate.purged {
             groups.extend(finish(vec![candidate], &columns, &policy));
-        } else if size < target / 8 {
+        } else if size < target / 8 && candidate.view.to_add().clustering_provider.is_none() {
             let class = (size.max(SMALLEST_CLASS) / SMALLEST_CLASS).ilog2() / 4;
             classes.entry((partition_key(&candidate.view, &columns), class)).or_default().push(candidate);
         }

@@ -4,6 +4,7 @@
 //! floors above and hold no decisions.
 
 pub mod cleanup;
+pub mod cluster;
 pub mod compact;
 pub mod vacuum;
 

@@ -92,9 +92,9 @@ CASES = [
     Case(
         "cluster_by",
         "CLUSTER BY, and OPTIMIZE",
-        "CREATE TABLE t (id INT, v STRING) CLUSTER BY (id);" + FILL + CHANGE + "OPTIMIZE t;",
+        "CREATE TABLE t (id INT, v STRING) CLUSTER BY (v, id);" + FILL + CHANGE
+        + "OPTIMIZE t; INSERT INTO t VALUES (800, 'x'); OPTIMIZE t; ALTER TABLE t CLUSTER BY (id); OPTIMIZE t FULL;",
         WHERE,
-        coming=True,
     ),
     Case(
         "void_column",

@@ -1,11 +1,11 @@
 //! Columns that come, go, move and change their names. No file is rewritten.
 
+use floe_table_format::clustering::physical_clustering_columns;
 use floe_table_format::feature::column_mapping_mode;
 use floe_table_format::property::name::PRIMARY_KEY;
 use floe_table_format::schema::{ColumnMappingMode, Place};
 use floe_table_format::{
-    FormatError, Metadata, Operation, PrimitiveType, StructField, StructType, TableProperties, TableState, expression,
-    property,
+    Metadata, Operation, PrimitiveType, StructField, StructType, TableProperties, TableState, expression, property,
 };
 
 use super::AlterReport;
@@ -17,8 +17,6 @@ use crate::table::Table;
 const DEFAULT: &str = "CURRENT_DEFAULT";
 /// Where what a column is for people stands.
 const COMMENT: &str = "comment";
-/// The domain that names the columns a table is clustered by.
-const CLUSTERING_DOMAIN: &str = "delta.clustering";
 
 /// A column to be added.
 #[derive(Debug, Clone, PartialEq)]
@@ -351,28 +349,14 @@ impl Table {
             };
             return Err(self.refuse(doing, what));
         }
-        let clustering = state.domains.get(CLUSTERING_DOMAIN).map(|domain| domain.configuration.as_str());
-        if let Some(clustering) = clustering
-            && let Some(physical) = schema.physical_path(path)
+        if let Some(physical) = schema.physical_path(path)
+            && let Some(columns) = physical_clustering_columns(state).on(self.uri())?
+            && columns.iter().any(|column| column.iter().zip(&physical).all(|(one, other)| one == other))
         {
-            let columns = clustering_columns(clustering).map_err(FormatError::invalid_change).on(self.uri())?;
-            if columns.iter().any(|column| column.iter().zip(&physical).all(|(one, other)| one == other)) {
-                return Err(self.refuse(doing, "the table is clustered by it"));
-            }
+            return Err(self.refuse(doing, "the table is clustered by it"));
         }
         Ok(())
     }
-}
-
-/// The columns that the clustering domain names, each as a path of physical names. Protocol section "Clustered Table".
-fn clustering_columns(configuration: &str) -> Result<Vec<Vec<String>>, String> {
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Clustering {
-        clustering_columns: Vec<Vec<String>>,
-    }
-    let parsed: serde_json::Result<Clustering> = serde_json::from_str(configuration);
-    parsed.map(|c| c.clustering_columns).map_err(|e| format!("the domain {CLUSTERING_DOMAIN} does not decode: {e}"))
 }
 
 impl NewColumn {

@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use floe_table_format::clustering::CLUSTERING_DOMAIN;
 use floe_table_format::feature::{Feature, dependents, enable, has_feature, without};
 use floe_table_format::path::LogFile;
 use floe_table_format::plan::compact::CompactionGroup;
@@ -26,6 +27,7 @@ use crate::load;
 use crate::optimize::OptimizeOptions;
 use crate::scan::{RowFilter, file_rows};
 use crate::snapshot::Snapshot;
+use crate::stage::InOrder;
 use crate::table::Table;
 
 /// How often what a feature left is looked for again: other writers may bring more of it until they see that it is off.
@@ -137,7 +139,7 @@ impl Dropping<'_> {
                 .refuse(
                     "it is a feature of writers, which no history stands in the way of; leave TRUNCATE HISTORY out",
                 ),
-            Feature::ColumnMapping if state.domains.values().any(|domain| domain.domain == "delta.clustering") => {
+            Feature::ColumnMapping if state.domains.values().any(|domain| domain.domain == CLUSTERING_DOMAIN) => {
                 self.refuse("the table is clustered by physical names, which would be others")
             }
             Feature::ColumnMapping => state.schema.check_names(ColumnMappingMode::None).on(self.table.uri()),
@@ -380,7 +382,7 @@ impl Table {
         transaction.read_whole_table();
         transaction.set_isolation(IsolationLevel::Serializable);
         transaction.set_metadata(metadata);
-        transaction.stage_kept_rows(all_rows(snapshot)).await?;
+        transaction.stage_kept_rows(all_rows(snapshot), InOrder::No).await?;
         for view in state.files.iter() {
             transaction.remove_view(&view, false);
         }

@@ -119,7 +119,7 @@ fn parse_added_column(parser: &mut Parser<'_>) -> Result<NewColumn> {
 }
 
 /// `a.b.c`.
-fn column_path(parser: &mut Parser<'_>) -> Result<Vec<String>> {
+pub(super) fn column_path(parser: &mut Parser<'_>) -> Result<Vec<String>> {
     let mut path = vec![parser.parse_identifier()?.value];
     while parser.consume_token(&Token::Period) {
         path.push(parser.parse_identifier()?.value);

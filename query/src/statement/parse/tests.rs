@@ -85,7 +85,8 @@ fn the_types_of_spark_are_known() {
 
 #[test]
 fn maintenance_statements_are_read() {
-    let Statement::Optimize { name, filter, zorder } = parsed("OPTIMIZE s.t WHERE day = '2024-01-01' ZORDER BY (a, b)")
+    let Statement::Optimize { name, filter, zorder, full: false } =
+        parsed("OPTIMIZE s.t WHERE day = '2024-01-01' ZORDER BY (a, b)")
     else {
         panic!("no OPTIMIZE");
     };

@@ -3,6 +3,7 @@
 mod catalog;
 mod changes;
 mod cloning;
+mod clustering;
 mod columns;
 mod errors;
 mod evolution;
