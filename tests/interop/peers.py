@@ -25,9 +25,9 @@ class Floe:
             raise FloeFailed(done.stderr.strip()[-1500:])
         return [json.loads(line) for line in done.stdout.splitlines()]
 
-    def broken_rules(self, table):
+    def broken_rules(self, warehouse, table):
         """The rules that `floe check` finds broken."""
-        done = subprocess.run([self.binary, "check", "--json", table], capture_output=True, text=True, timeout=300)
+        done = subprocess.run([self.binary, "--warehouse", warehouse, "check", "--json", table], capture_output=True, text=True, timeout=300)
         if not done.stdout:
             raise FloeFailed(f"floe check: {done.stderr.strip()[-1500:]}")
         report = json.loads(done.stdout)

@@ -34,13 +34,13 @@ class Made:
 
     def make(self, floe, statements):
         try:
-            floe.sql(self.warehouse, statements)
+            floe.sql(self.warehouse, statements.replace("{warehouse}", self.warehouse))
         except FloeFailed as error:
             self.refused = str(error)
 
     def write_down(self, floe):
         """Floe's rows of every version, of every condition and of the change feed, as Parquet files with an order each."""
-        found = floe.broken_rules(self.table)
+        found = floe.broken_rules(self.warehouse, self.table)
         if found != set(self.case.broken):
             raise FloeFailed(f"floe check finds {sorted(found)} broken, expected {sorted(self.case.broken)}")
         for query in self.case.holds:

@@ -111,6 +111,45 @@ CASES = [
         since=4,
     ),
     Case(
+        "shallow_clone",
+        "SHALLOW CLONE of a table with deletion vectors, then changes of both",
+        CREATE + FILL + CHANGE + """
+        CREATE TABLE source DEEP CLONE t;
+        DROP TABLE t;
+        CREATE TABLE t SHALLOW CLONE source;
+        DELETE FROM source WHERE id < 10;
+        DELETE FROM t WHERE id = 100;
+        INSERT INTO t VALUES (900, 'mine');
+        """,
+        ("id = 900", "id BETWEEN 90 AND 110"),
+    ),
+    Case(
+        "deep_clone",
+        "DEEP CLONE of a table with deletion vectors, then changes",
+        CREATE + FILL + CHANGE + """
+        CREATE TABLE source DEEP CLONE t;
+        DROP TABLE t;
+        CREATE TABLE t DEEP CLONE source;
+        DELETE FROM t WHERE id = 100;
+        INSERT INTO t VALUES (900, 'mine');
+        """,
+        ("id = 900", "id BETWEEN 90 AND 110"),
+    ),
+    Case(
+        "converted",
+        "CONVERT TO DELTA of a folder with partitions, then changes",
+        """
+        COPY (SELECT CAST(value AS INT) AS id, concat('v', value) AS v, TIMESTAMP '2026-01-01 00:00:00' AS at FROM range(50))
+            TO '{warehouse}/default/t/p=a b/one.parquet';
+        COPY (SELECT CAST(value AS INT) AS id, concat('v', value) AS v FROM range(50, 60))
+            TO '{warehouse}/default/t/p=__HIVE_DEFAULT_PARTITION__/two.parquet';
+        CONVERT TO DELTA t PARTITIONED BY (p STRING);
+        DELETE FROM t WHERE id = 7;
+        INSERT INTO t (id, v, p) VALUES (900, 'new', 'c');
+        """,
+        ("id > 48", "p = 'a b'", "p IS NULL"),
+    ),
+    Case(
         "keyed",
         "primary key: UPSERT, ON CONFLICT, MERGE and DELETE by key, ordering fields, change feed",
         """

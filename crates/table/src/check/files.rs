@@ -66,6 +66,11 @@ async fn file(
             found.push(about(Rule::FileThere, "it is missing in the store".into()));
             return Ok(found);
         }
+        // In a folder that is not trusted.
+        Err(StorageError::Format(error)) => {
+            found.push(about(Rule::PathInside, error.to_string()));
+            return Ok(found);
+        }
         Err(error) => return Err(error).on(table.uri()),
     };
     if u64::try_from(view.size()) != Ok(size) {

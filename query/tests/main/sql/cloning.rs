@@ -126,6 +126,11 @@ async fn files_outside_are_read_where_their_folder_is_trusted() {
     // Who does not trust the folder gets no rows, and not fewer either.
     let error = error_in(&world.session, &format!("SELECT id FROM delta.`{clone}`")).await.to_string();
     assert!(error.contains("outside the table") && error.contains("floe_trusted_roots"), "{error}");
+    let found = rows_of(&world.session, &format!("CHECK TABLE delta.`{clone}`")).await;
+    assert!(
+        found.iter().any(|finding| finding.contains("path-inside") && finding.contains("floe_trusted_roots")),
+        "{found:?}"
+    );
     // A folder whose name only begins like a trusted one is another.
     let other = Session::open(trusting(world.path("la"))).await.expect("opened");
     error_in(&other, &format!("SELECT id FROM delta.`{clone}`")).await;
