@@ -3,6 +3,7 @@
 
     read(table, version=None, where=None)   the rows of a folder or, for deltalake and DuckDB, an s3:// URI
     changes(table)                          the change feed from the first version on, where the engine has one
+    row_ids(table)                          the ids of rows, where the engine shows them
     write(table, change)                    changes the table: a statement in SQL with the table as {t}, or, for those
                                             without, the name of a function in writers.py
 
@@ -202,6 +203,9 @@ class Spark(SparkLike):
 
     def write(self, table, change):
         self.session.sql(change.replace("{t}", f"delta.`{table}`"))
+
+    def row_ids(self, table):
+        return self.frame(table).where("id < 500").selectExpr("id", "_metadata.row_id AS row_id").toArrow()
 
     def changes(self, table):
         # A commit's time is that of its file here, and another reader may take the one written inside.

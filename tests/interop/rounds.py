@@ -35,6 +35,8 @@ class Round:
     since: int | None = 0
     feed: bool = False
     coming: bool = False
+    # The ids of rows are compared as well: each was inserted with the one that its column `id` says, if it is below 500.
+    row_ids: bool = False
     # Queries that must each give one row of one value, true.
     holds: tuple = ()
     # The rules that `floe check` finds broken. It must find these, and no other.

@@ -63,6 +63,8 @@ class Made:
                 reading(f"version {version}", f"SELECT * FROM t VERSION AS OF {version}", do="read", version=version, where=None)
         for where in self.case.where:
             reading(f"where {where}", f"SELECT * FROM t WHERE {where}", do="read", version=None, where=where)
+        if self.case.row_ids:
+            reading("row ids", "SELECT id, CAST(id AS BIGINT) AS row_id FROM t WHERE id < 500", do="row_ids")
         if self.case.feed:
             feed = "SELECT * EXCLUDE (_commit_timestamp) FROM table_changes('t', 0)"
             reading("changes", feed, do="changes")

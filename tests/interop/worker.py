@@ -26,8 +26,8 @@ def answer(engine, order):
         if order["do"] == "write":
             engine.write(order["table"], order["change"])
             return {"done": True}
-        if order["do"] == "changes":
-            found = engine.changes(order["table"])
+        if order["do"] in ["changes", "row_ids"]:
+            found = getattr(engine, order["do"])(order["table"])
         else:
             found = engine.read(order["table"], order["version"], order["where"])
         expected = pyarrow.parquet.read_table(order["expected"])

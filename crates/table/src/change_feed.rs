@@ -3,10 +3,10 @@
 //! Where files come or go as a whole, readers see the changed rows by the files. Every other change of a table with a change
 //! feed writes its rows down: old ones are fetched by their addresses, new ones come from the files just staged, and the
 //! rest of the table is not read. In a table with a primary key, rows of one key are the two images of an update, whatever the
-//! statement was called; elsewhere all rows of a change that says that each of its rows replaces one. Of a key that another
+//! statement was called; elsewhere those of which the change says so. Of a key that another
 //! engine has doubled, every old row is an image.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
@@ -32,6 +32,8 @@ pub(crate) enum Pairs<'a> {
     None,
     /// All: each row written replaces one.
     All,
+    /// These rows taken out, by file, and the rows of these files written.
+    Apart { replaced: &'a BTreeMap<String, RowSet>, files: BTreeSet<String> },
     /// Those of one primary key.
     ByKey(&'a KeyGuard),
 }
@@ -90,6 +92,22 @@ impl RowChanges<'_> {
                 Taken::AllLive => RowFilter::Live,
                 Taken::Rows(rows) => RowFilter::Only(rows),
             };
+            if let Pairs::Apart { replaced, .. } = &self.pairs {
+                let none = RowSet::new();
+                let replaced = replaced.get(path).unwrap_or(&none);
+                let (pairs, alone) = match taken {
+                    Taken::AllLive => (RowSet::new(), RowFilter::Live),
+                    Taken::Rows(rows) => (rows.intersection(replaced), RowFilter::Only(&rows.difference(replaced))),
+                };
+                for (filter, paired) in [(RowFilter::Only(&pairs), true), (alone, false)] {
+                    let mut rows = file_rows(self.table, self.base, &view, filter).await?;
+                    while let Some(batch) = rows.try_next().await? {
+                        let paired = vec![paired; batch.num_rows()];
+                        worker.write(&with_change_type(&batch, &paired, OLD)?).await?;
+                    }
+                }
+                continue;
+            }
             let mut rows = file_rows(self.table, self.base, &view, filter).await?;
             while let Some(batch) = rows.try_next().await? {
                 let Pairs::ByKey(guard) = &self.pairs else {
@@ -114,6 +132,7 @@ impl RowChanges<'_> {
                 let paired = match &self.pairs {
                     Pairs::None => vec![false; batch.num_rows()],
                     Pairs::All => vec![true; batch.num_rows()],
+                    Pairs::Apart { files, .. } => vec![files.contains(&add.path); batch.num_rows()],
                     Pairs::ByKey(guard) => {
                         self.hashes(guard, &batch)?.iter().map(|hash| updated.contains(hash)).collect()
                     }

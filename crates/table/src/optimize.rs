@@ -15,7 +15,7 @@ use futures::{FutureExt, StreamExt, TryStreamExt};
 use crate::commit::CommitOutcome;
 use crate::error::{OnTable, Result};
 use crate::record_index::Upkeep;
-use crate::scan::{RowFilter, file_rows};
+use crate::scan::{RowFilter, moving_rows};
 use crate::snapshot::Snapshot;
 use crate::stage::{InOrder, KeySink, StagedRows, discard};
 use crate::table::Table;
@@ -317,7 +317,7 @@ impl Table {
                 let rows = futures::stream::iter(files)
                     .then(move |id| {
                         let (table, state) = (table.clone(), state.clone());
-                        async move { file_rows(&table, &state, &state.files.get(&id), RowFilter::Live).await }.boxed()
+                        async move { moving_rows(&table, &state, &state.files.get(&id), RowFilter::Live).await }.boxed()
                     })
                     .try_flatten()
                     .boxed();

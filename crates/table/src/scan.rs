@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{OnTable, Result};
 use crate::filter;
 use crate::locate::KeyedRows;
+use crate::row_tracking::{FileRowIds, RowIdColumns};
 use crate::rows::BatchStream;
 use crate::snapshot::Snapshot;
 use crate::table::Table;
@@ -33,6 +34,7 @@ pub struct Scan {
     snapshot: Arc<Snapshot>,
     columns: Option<Vec<String>>,
     predicate: Predicate,
+    row_ids: bool,
 }
 
 impl Snapshot {
@@ -100,7 +102,7 @@ impl ScanPlan {
 
 impl Scan {
     pub(crate) fn new(snapshot: Arc<Snapshot>) -> Self {
-        Scan { snapshot, columns: None, predicate: Predicate::True }
+        Scan { snapshot, columns: None, predicate: Predicate::True, row_ids: false }
     }
 
     /// Reads only these columns, in this order.
@@ -112,6 +114,15 @@ impl Scan {
     /// Reads only rows for which the predicate is true.
     pub fn with_predicate(mut self, predicate: Predicate) -> Self {
         self.predicate = predicate;
+        self
+    }
+
+    /// Gives two columns more, behind the others, in a table with row tracking: `_row_id`, which a row keeps for as long as it lives, and
+    /// `_row_commit_version`, the version that wrote it as it is. Both are `Int64`; null in a file that was never given ids.
+    ///
+    /// Protocol section "Row Tracking".
+    pub fn with_row_ids(mut self) -> Self {
+        self.row_ids = true;
         self
     }
 
@@ -147,13 +158,26 @@ impl Scan {
         let state = self.snapshot.state().clone();
         let table = self.snapshot.table().clone();
         let arrow = self.snapshot.arrow_schema()?;
-        let projection = self.projection(&arrow)?;
+        let mut projection = self.projection(&arrow)?;
+        let row_ids = self.row_ids;
+        if row_ids {
+            if RowIdColumns::of(table.uri(), &state.metadata)?.is_none() {
+                return Err(table.refuse("read row ids", "the table has none: delta.enableRowTracking is not set"));
+            }
+            projection.extend([arrow.fields().len(), arrow.fields().len() + 1]);
+        }
         let ids = prune::prune(&state, &self.predicate).on(table.uri())?;
         let predicate = self.predicate.clone();
         let stream = futures::stream::iter(ids)
             .map(move |id| {
                 let (table, state) = (table.clone(), state.clone());
-                async move { file_rows(&table, &state, &state.files.get(&id), RowFilter::Live).await }.boxed()
+                async move {
+                    match row_ids {
+                        true => moving_rows(&table, &state, &state.files.get(&id), RowFilter::Live).await,
+                        false => file_rows(&table, &state, &state.files.get(&id), RowFilter::Live).await,
+                    }
+                }
+                .boxed()
             })
             .buffered(FILES_AHEAD)
             .try_flatten()
@@ -163,7 +187,8 @@ impl Scan {
                     Some(mask) => filter_record_batch(&batch, &mask)?,
                     None => batch,
                 };
-                Ok(batch.project(&projection)?)
+                let batch = batch.project(&projection)?;
+                if row_ids { with_public_names(&batch) } else { Ok(batch) }
             })
             .try_filter(|batch| std::future::ready(batch.num_rows() > 0));
         Ok(stream.boxed())
@@ -184,6 +209,18 @@ impl Scan {
         }
         Ok(projection)
     }
+}
+
+/// Names the last two columns as readers know them.
+fn with_public_names(batch: &RecordBatch) -> Result<RecordBatch> {
+    let schema = batch.schema();
+    let first = schema.fields().len().saturating_sub(2);
+    let name = |at: usize| ["_row_id", "_row_commit_version"].get(at.checked_sub(first)?).copied();
+    let fields = schema.fields().iter().enumerate().map(|(at, field)| match name(at) {
+        Some(name) => Arc::new(field.as_ref().clone().with_name(name)),
+        None => field.clone(),
+    });
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields.collect::<Vec<_>>())), batch.columns().to_vec())?)
 }
 
 /// A live file as a scan reads it.
@@ -224,6 +261,28 @@ pub(crate) async fn file_rows(
     view: &FileView<'_>,
     filter: RowFilter<'_>,
 ) -> Result<BatchStream> {
+    live_rows(table, state, view, filter, None).await
+}
+
+/// As [`file_rows`], for rows that are written anew: in a table with row tracking, with what they keep behind the table's columns.
+pub(crate) async fn moving_rows(
+    table: &Table,
+    state: &Arc<TableState>,
+    view: &FileView<'_>,
+    filter: RowFilter<'_>,
+) -> Result<BatchStream> {
+    let (base, version) = (view.base_row_id(), view.default_row_commit_version());
+    let columns = RowIdColumns::of(table.uri(), &state.metadata)?;
+    live_rows(table, state, view, filter, columns.map(|columns| FileRowIds { columns, base, version })).await
+}
+
+async fn live_rows(
+    table: &Table,
+    state: &Arc<TableState>,
+    view: &FileView<'_>,
+    filter: RowFilter<'_>,
+    ids: Option<FileRowIds>,
+) -> Result<BatchStream> {
     let uri = table.uri();
     let loaded;
     let filter = match (filter, view.deletion_vector()) {
@@ -233,7 +292,7 @@ pub(crate) async fn file_rows(
         }
         (filter, _) => filter,
     };
-    logical_rows(table, state, view.path(), view.size(), |column| view.partition_value(column), filter).await
+    logical_rows(table, state, view.path(), view.size(), |column| view.partition_value(column), filter, ids).await
 }
 
 /// The rows of a file that is staged for the table, with its logical columns.
@@ -244,7 +303,20 @@ pub(crate) async fn staged_file_rows(
     filter: RowFilter<'_>,
 ) -> Result<BatchStream> {
     let value = |column: &str| add.partition_values.get(column).and_then(|value| value.as_deref());
-    logical_rows(table, state, &add.path, add.size, value, filter).await
+    logical_rows(table, state, &add.path, add.size, value, filter, None).await
+}
+
+/// As [`staged_file_rows`], for rows that are written once more: with what they keep of the rows they replace.
+pub(crate) async fn moving_staged_rows(
+    table: &Table,
+    state: &Arc<TableState>,
+    add: &Add,
+    filter: RowFilter<'_>,
+) -> Result<BatchStream> {
+    let value = |column: &str| add.partition_values.get(column).and_then(|value| value.as_deref());
+    let columns = RowIdColumns::of(table.uri(), &state.metadata)?;
+    let ids = columns.map(|columns| FileRowIds { columns, base: None, version: None });
+    logical_rows(table, state, &add.path, add.size, value, filter, ids).await
 }
 
 async fn logical_rows<'v>(
@@ -254,6 +326,7 @@ async fn logical_rows<'v>(
     size: i64,
     partition_value: impl Fn(&str) -> Option<&'v str>,
     filter: RowFilter<'_>,
+    ids: Option<FileRowIds>,
 ) -> Result<BatchStream> {
     let uri = table.uri();
     let shape = FileShape::of(state).on(uri)?;
@@ -270,13 +343,27 @@ async fn logical_rows<'v>(
         constants.push(constant);
     }
     let relative = table.root().decode(log_path).on(uri)?;
-    let rows = stored_rows(table, &relative, size, shape.file_schema.clone(), filter).await?;
-    Ok(rows.map(move |batch| shape.assemble(batch?, &constants)).boxed())
+    let Some(ids) = ids else {
+        let rows = stored_rows(table, &relative, size, shape.file_schema.clone(), filter, false).await?;
+        return Ok(rows.map(move |batch| shape.assemble(batch?, &constants)).boxed());
+    };
+    let mut fields: Vec<FieldRef> = shape.file_schema.fields().iter().cloned().collect();
+    let own = fields.len();
+    fields.extend(ids.columns.fields().map(Arc::new));
+    let rows = stored_rows(table, &relative, size, Arc::new(Schema::new(fields)), filter, true).await?;
+    Ok(rows
+        .map(move |batch| {
+            let batch = batch?;
+            let kept = ids.of_rows(batch.column(own), batch.column(own + 1), batch.column(own + 2));
+            let rows = shape.assemble(batch.project(&(0..own).collect::<Vec<_>>())?, &constants)?;
+            ids.columns.put_behind(&rows, kept)
+        })
+        .boxed())
 }
 
 /// All rows of one stored file, streamed.
 pub(crate) async fn raw_file_rows(table: &Table, relative: &str, size: i64, schema: SchemaRef) -> Result<BatchStream> {
-    stored_rows(table, relative, size, schema, RowFilter::Live).await
+    stored_rows(table, relative, size, schema, RowFilter::Live, false).await
 }
 
 async fn stored_rows(
@@ -285,9 +372,13 @@ async fn stored_rows(
     size: i64,
     schema: SchemaRef,
     filter: RowFilter<'_>,
+    row_numbers: bool,
 ) -> Result<BatchStream> {
     let uri = table.uri().to_owned();
     let mut options = ReadOptions::new(schema);
+    if row_numbers {
+        options = options.with_row_numbers();
+    }
     if let Ok(size) = u64::try_from(size) {
         options = options.with_size(size);
     }

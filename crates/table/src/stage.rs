@@ -29,6 +29,7 @@ use crate::generated::{Generator, IdentityValues};
 use crate::key::{KeyBounds, KeyRanges, PrimaryKey};
 use crate::metadata::CHANGE_TYPE_COLUMN;
 use crate::record_index::{NewKeys, Run, StagedFile, write_run};
+use crate::row_tracking::RowIdColumns;
 use crate::rows::BatchStream;
 use crate::scan::relabel;
 use crate::table::Table;
@@ -93,6 +94,8 @@ pub(crate) struct WriteTarget {
     pub(crate) generator: Generator,
     /// Where the keys of rows go; none for a table without a primary key.
     keys: Option<Arc<KeySink>>,
+    /// The columns of the files in which rows keep their ids, for rows that were there before.
+    row_ids: Option<RowIdColumns>,
 }
 
 /// The keys of the rows that a change writes, collected on the way.
@@ -198,9 +201,34 @@ impl WriteTarget {
         Ok(target)
     }
 
-    /// The data files that this metadata describes, for rows that are in the table as they are.
+    /// The data files that this metadata describes, for rows that are in the table as they are, as
+    /// [`moving_rows`](crate::scan::moving_rows) gives them.
     pub(crate) fn of_kept(table: &Table, metadata: &Metadata) -> Result<Self> {
-        WriteTarget::of_kind(table, metadata, FileKind::Data)
+        WriteTarget::of_kind(table, metadata, FileKind::Data)?.keeping_row_ids(table, metadata)
+    }
+
+    /// For rows that replace others, whose ids they carry behind the table's columns. Keys go where those of new rows go.
+    pub(crate) fn for_updates(
+        table: &Table,
+        protocol: &Protocol,
+        metadata: &Metadata,
+        identity_values: IdentityValues,
+        keys: Option<Arc<KeySink>>,
+    ) -> Result<Self> {
+        let target = WriteTarget::new(table, protocol, metadata, identity_values)?;
+        WriteTarget { keys, ..target }.keeping_row_ids(table, metadata)
+    }
+
+    fn keeping_row_ids(mut self, table: &Table, metadata: &Metadata) -> Result<Self> {
+        self.row_ids = RowIdColumns::of(table.uri(), metadata)?;
+        if let Some(columns) = &self.row_ids {
+            let own = self.schema.fields.len();
+            self.file_columns.extend([own, own + 1]);
+            let mut fields: Vec<Arc<Field>> = self.file_schema.fields().iter().cloned().collect();
+            fields.extend(columns.fields().map(Arc::new));
+            self.file_schema = Arc::new(Schema::new(fields));
+        }
+        Ok(self)
     }
 
     /// The change files of a table with this metadata: rows of its columns and [`CHANGE_TYPE_COLUMN`].
@@ -266,6 +294,7 @@ impl WriteTarget {
             constraints: Constraints::none(uri),
             generator: Generator::none(uri),
             keys,
+            row_ids: None,
         })
     }
 
@@ -427,6 +456,11 @@ impl Worker {
         if batch.num_rows() == 0 {
             return Ok(());
         }
+        let kept = match &self.target.row_ids {
+            Some(columns) => Some((columns, columns.taken_from(batch)?)),
+            None => None,
+        };
+        let batch = kept.as_ref().map_or(batch, |(_, (batch, _))| batch);
         let given = batch.schema();
         let mut batch = conform(self.table.uri(), batch, &self.target.arrow)?;
         if !self.target.generator.is_idle() {
@@ -434,6 +468,9 @@ impl Worker {
             batch = self.target.generator.fill(batch, given)?;
         }
         self.target.constraints.enforce(&batch)?;
+        if let Some((columns, (_, kept))) = kept {
+            batch = columns.put_behind(&batch, kept)?;
+        }
         if self.target.partition_columns.is_empty() {
             return self.write_partition(Vec::new(), batch).await;
         }
@@ -499,7 +536,9 @@ impl Worker {
         }
         let file = self.open.get_mut(&values).expect("the file was opened just above");
         if let Some(stats) = &mut file.stats {
-            stats.update(&batch).on(self.table.uri())?;
+            // Of ids that rows keep there are no statistics.
+            let own = batch.num_columns() - if self.target.row_ids.is_some() { 2 } else { 0 };
+            stats.update(&batch.project(&(0..own).collect::<Vec<_>>())?).on(self.table.uri())?;
         }
         file.writer.write(&batch).await.on(self.table.uri())?;
         file.hashes.extend(hashes);

@@ -1,6 +1,6 @@
 //! What shall change, collected until it is committed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -11,7 +11,8 @@ use floe_table_format::{
     Action, Add, Cdc, ChangeSet, DomainMetadata, Dropped, FileView, IsolationLevel, KeyRead, Metadata, Operation,
     Predicate, Protocol, ReadSet, Remove, RowSet, TableState, Txn, Version, feature, stats,
 };
-use futures::TryStreamExt;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 
 use crate::change_feed::{Pairs, RowChanges, Taken};
 use crate::conform::conform;
@@ -21,8 +22,10 @@ use crate::guard::{KeyGuard, OnDuplicate, Settled, Unsettled};
 use crate::key::{KeyBounds, PrimaryKey};
 use crate::locate::{KeyedRows, LookupReport, Wanted, hashes_of_rows, locate};
 use crate::record_index::Upkeep;
+use crate::replacing::{ChangedRows, stage_apart};
+use crate::row_tracking::RowIdColumns;
 use crate::rows::BatchStream;
-use crate::scan::{RowFilter, file_rows, raw_file_rows, staged_file_rows};
+use crate::scan::{RowFilter, file_rows, moving_rows, moving_staged_rows, raw_file_rows, staged_file_rows};
 use crate::snapshot::Snapshot;
 use crate::stage::{InOrder, KeySink, StagedRows, WriteTarget, discard, stage};
 use crate::table::Table;
@@ -48,6 +51,10 @@ pub struct Transaction {
     staged: Vec<String>,
     /// Whether each row staged replaces a row taken out.
     only_updates: bool,
+    /// Of rows that were staged apart: the files of those that replace others.
+    replacing: Option<BTreeSet<String>>,
+    /// The rows taken out that others replace, by file.
+    replaced: BTreeMap<String, RowSet>,
     /// What becomes of identity columns.
     identity_values: IdentityValues,
     /// Change files written for the version tried last.
@@ -114,6 +121,8 @@ impl Transaction {
             depends_on_rows: false,
             staged: Vec::new(),
             only_updates: false,
+            replacing: None,
+            replaced: BTreeMap::new(),
             identity_values: IdentityValues::default(),
             change_files: Vec::new(),
         }
@@ -224,6 +233,54 @@ impl Transaction {
         let staged = self.stage(target, rows, true, InOrder::No).await?;
         self.rows_staged += staged.rows;
         Ok(staged.rows)
+    }
+
+    /// As [`Transaction::stage_rows`], for rows of which it is known which of them replace rows of the table: a replaced row's id
+    /// goes on to the row in its place, and a change feed has the two as images of one row. Say with
+    /// [`Transaction::replace_rows`] which rows go for it.
+    ///
+    /// # Errors
+    /// As [`Transaction::stage_rows`].
+    pub async fn stage_changes(&mut self, changes: BoxStream<'static, Result<ChangedRows>>) -> Result<u64> {
+        let target = self.write_target()?;
+        self.guard()?;
+        let keyed = target.keys().is_some();
+        let apart = match &self.base {
+            Some(base) => {
+                let base = self.shaped(base)?;
+                let tracked = RowIdColumns::of(self.table.uri(), &base.metadata)?.is_some();
+                (tracked || (base.has_change_feed() && !keyed)).then_some(base)
+            }
+            None => None,
+        };
+        let Some(base) = apart else {
+            return self.stage_rows(changes.map_ok(|changed| changed.rows).boxed()).await;
+        };
+        let replacing = WriteTarget::for_updates(
+            &self.table,
+            &base.protocol,
+            &base.metadata,
+            self.identity_values,
+            target.keys().cloned(),
+        )?;
+        let staged = stage_apart(&self.table, &base, (Arc::new(replacing), target), changes).await?;
+        let paths = staged.replacing.adds.iter().map(|add| add.path.clone());
+        self.replacing.get_or_insert_default().extend(paths);
+        let mut rows = 0;
+        for staged in [staged.replacing, staged.new] {
+            rows += staged.rows;
+            self.staged.extend(staged.adds.iter().map(|add| add.path.clone()));
+            self.change.adds.extend(staged.adds);
+        }
+        self.rows_staged += rows;
+        Ok(rows)
+    }
+
+    /// As [`Transaction::delete_rows`], for rows that rows of [`Transaction::stage_changes`] replace.
+    pub fn replace_rows(&mut self, path: &str, rows: RowSet) {
+        let known = self.replaced.entry(path.to_owned()).or_default();
+        *known = known.union(&rows);
+        self.delete_rows(path, rows);
     }
 
     /// Writes rows that the table has already, in another layout; gives with them where their keys went.
@@ -467,7 +524,7 @@ impl Transaction {
                     });
                     vectors.push((add, all));
                 } else {
-                    let kept = file_rows(&self.table, shaped, &view, RowFilter::Without(&all)).await?;
+                    let kept = moving_rows(&self.table, shaped, &view, RowFilter::Without(&all)).await?;
                     // Rows that stay are not new: their keys are not guarded.
                     let target = Arc::new(WriteTarget::of_kept(&self.table, &shaped.metadata)?);
                     change.adds.extend(stage(&self.table, target, kept, true, InOrder::No).await?.adds);
@@ -487,7 +544,7 @@ impl Transaction {
                     add.stats = add.stats.map(|json| stats::widen(&json, total));
                     vectors.push((add, rows.clone()));
                 } else {
-                    let kept = staged_file_rows(&self.table, shaped, &add, RowFilter::Without(rows)).await?;
+                    let kept = moving_staged_rows(&self.table, shaped, &add, RowFilter::Without(rows)).await?;
                     let target = Arc::new(WriteTarget::of_kept(&self.table, &shaped.metadata)?);
                     change.adds.extend(stage(&self.table, target, kept, true, InOrder::No).await?.adds);
                 }
@@ -544,6 +601,10 @@ impl Transaction {
             _ if self.change.adds.is_empty() => Pairs::None,
             Some(guard) => Pairs::ByKey(guard),
             None if self.only_updates => Pairs::All,
+            None if self.replacing.is_some() => {
+                let files = self.replacing.iter().flatten().cloned().collect();
+                Pairs::Apart { replaced: &self.replaced, files }
+            }
             None => return Ok(Vec::new()),
         };
         let changes = RowChanges { table: &self.table, base, taken, written: &self.change.adds, left_out, pairs };

@@ -24,12 +24,12 @@ use datafusion::logical_expr::dml::{MergeIntoAction, MergeIntoClause, MergeIntoC
 use datafusion::logical_expr::expr::Case;
 use datafusion::logical_expr::expr_rewriter::normalize_col;
 use datafusion::logical_expr::{Expr, ExprSchemable, JoinType, LogicalPlan, LogicalPlanBuilder, lit};
-use floe_table::{BatchStream, IdentityValues, Snapshot, Table, TableError, UpsertOptions};
+use floe_table::{ChangedRows, IdentityValues, Snapshot, Table, TableError, Transaction, UpsertOptions};
 use floe_table_format::{MergeMode, Operation, Predicate, StructField, StructType};
 use futures::StreamExt;
 
 use super::by_key::{ByKey, Held};
-use super::touched::{Repeated, TouchedRows};
+use super::touched::{Repeated, TouchedRows, addresses};
 use super::update::{check_assignments, refuse_identity};
 use super::{DmlReport, addressed_scan, commit, read_by, reads_elsewhere, run, shown, staging_error};
 use crate::error::{QueryError, Result};
@@ -110,25 +110,37 @@ pub(crate) async fn merge_growing(
     if reads_elsewhere(&plan, table)? {
         transaction.read_whole_table();
     }
-    let effects = Arc::new(Mutex::new(Effects::new(&clauses)));
-    let collector = effects.clone();
-    let output = columns.clone();
-    let rows = run(state, &plan).await?.map(move |batch| {
-        let take_in = |batch: RecordBatch| {
-            let mut effects = collector.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            Ok(effects.take_in(&batch, &output)?.project(&written)?)
-        };
-        batch.map_err(QueryError::from).and_then(take_in).map_err(|e| TableError::Input(Box::new(e)))
-    });
-    let rows: BatchStream = rows.boxed();
-    transaction.stage_rows(rows).await.map_err(staging_error)?;
-
-    let effects = std::mem::take(&mut *effects.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
-    effects.touched.delete_from(&mut transaction, snapshot.state());
+    let counts = stage_effects(state, &plan, &mut transaction, (&snapshot, &columns), written, &clauses).await?;
     if transaction.is_empty() {
         return Ok(DmlReport::default());
     }
-    commit(table, transaction, effects.counts).await
+    commit(table, transaction, counts).await
+}
+
+/// Runs the query of a merge, and writes what it gives. Says what the rows do to the table.
+async fn stage_effects(
+    state: &dyn Session,
+    plan: &LogicalPlan,
+    transaction: &mut Transaction,
+    (snapshot, columns): (&Snapshot, &SchemaRef),
+    written: Vec<usize>,
+    clauses: &[MergeIntoClause],
+) -> Result<DmlReport> {
+    let effects = Arc::new(Mutex::new(Effects::new(clauses)));
+    let (collector, output) = (effects.clone(), columns.clone());
+    let rows = run(state, plan).await?.map(move |batch| {
+        let take_in = |batch: RecordBatch| {
+            let mut effects = collector.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let changed = effects.take_in(&batch, &output)?;
+            Ok(ChangedRows { rows: changed.rows.project(&written)?, ..changed })
+        };
+        batch.map_err(QueryError::from).and_then(take_in).map_err(|e| TableError::Input(Box::new(e)))
+    });
+    transaction.stage_changes(rows.boxed()).await.map_err(staging_error)?;
+    let effects = std::mem::take(&mut *effects.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
+    effects.touched.delete_from(transaction, snapshot.state());
+    effects.replaced.replace_in(transaction, snapshot.state());
+    Ok(effects.counts)
 }
 
 /// The newest version, with the columns that the table is to get.
@@ -224,23 +236,12 @@ async fn by_key(
         let rows = FloeTableProvider::at(snapshot.clone())?.with_row_address()?.with_rows(found);
         let rows = LogicalPlanBuilder::scan(target.clone(), provider_as_source(Arc::new(rows)), None)?;
         let plan = merge.plan(rows, source.plan()?, on.clone())?;
-        let effects = Arc::new(Mutex::new(Effects::new(&clauses)));
-        let (collector, output) = (effects.clone(), columns.clone());
-        let rows = run(state, &plan).await?.map(move |batch| {
-            let take_in = |batch: RecordBatch| {
-                let mut effects = collector.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                Ok(effects.take_in(&batch, &output)?.project(&written)?)
-            };
-            batch.map_err(QueryError::from).and_then(take_in).map_err(|e| TableError::Input(Box::new(e)))
-        });
-        transaction.stage_rows(rows.boxed()).await.map_err(staging_error)?;
-        let effects = std::mem::take(&mut *effects.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
-        effects.touched.delete_from(&mut transaction, snapshot.state());
+        let counts = stage_effects(state, &plan, &mut transaction, (&snapshot, &columns), written, &clauses).await?;
         if transaction.is_empty() {
             return Ok(DmlReport::default());
         }
         attempts += 1;
-        match commit(table, transaction, effects.counts).await {
+        match commit(table, transaction, counts).await {
             Err(QueryError::Table(TableError::Conflict { .. })) if attempts < ATTEMPTS_MAX => {}
             done => return done,
         }
@@ -528,6 +529,8 @@ impl Merge<'_> {
 #[derive(Debug, Default)]
 struct Effects {
     touched: TouchedRows,
+    /// Those of them that get new values.
+    replaced: TouchedRows,
     counts: DmlReport,
     actions: Vec<Act>,
     /// Whether a row of the table may be matched several times.
@@ -561,7 +564,7 @@ impl Effects {
     }
 
     /// Takes a batch of the query in, and gives the rows to write.
-    fn take_in(&mut self, batch: &RecordBatch, columns: &SchemaRef) -> Result<RecordBatch> {
+    fn take_in(&mut self, batch: &RecordBatch, columns: &SchemaRef) -> Result<ChangedRows> {
         let width = columns.fields().len();
         let Some(actions) = batch.column(width + 2).as_primitive_opt::<Int32Type>() else {
             return Ok(internal_err!("the actions of a merge are of type {}", batch.column(width + 2).data_type())?);
@@ -590,11 +593,18 @@ impl Effects {
         self.counts.rows_updated += counted.rows_updated;
         self.counts.rows_deleted += self.touched.rows() - before - counted.rows_updated;
 
-        let values = batch.project(&(0..width).collect::<Vec<_>>())?;
-        match written.iter().all(|written| *written) {
-            true => Ok(values),
-            false => Ok(filter_record_batch(&values, &BooleanArray::from(written))?),
+        let updates: BooleanArray =
+            actions.values().iter().map(|action| Some(act(action) == Some(Act::Update))).collect();
+        if updates.true_count() > 0 {
+            self.replaced.add(&filter_record_batch(batch, &updates)?, width, width + 1)?;
         }
+        let batch = match written.iter().all(|written| *written) {
+            true => batch.clone(),
+            false => filter_record_batch(batch, &BooleanArray::from(written))?,
+        };
+        // What is inserted has no address.
+        let replaces = addresses(&batch, width, width + 1)?;
+        Ok(ChangedRows { rows: batch.project(&(0..width).collect::<Vec<_>>())?, replaces })
     }
 }
 

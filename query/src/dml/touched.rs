@@ -7,9 +7,20 @@ use arrow::datatypes::{Int64Type, UInt64Type};
 use datafusion::common::internal_err;
 use datafusion::error::Result;
 use floe_table::Transaction;
-use floe_table_format::{RowSet, TableState};
+use floe_table_format::{FileId, RowSet, TableState};
 
 use crate::scan_exec::file_id;
+
+/// The rows of the table that the rows of a batch stand for, by two columns of it; none where these are null.
+pub(super) fn addresses(batch: &RecordBatch, file: usize, row: usize) -> Result<Vec<Option<(FileId, u64)>>> {
+    let files = batch.column(file).as_primitive_opt::<UInt64Type>();
+    let rows = batch.column(row).as_primitive_opt::<Int64Type>();
+    let (Some(files), Some(rows)) = (files, rows) else {
+        return internal_err!("the columns {file} and {row} are no row addresses: {}", batch.schema());
+    };
+    let address = |at: usize| files.is_valid(at).then(|| (file_id(files.value(at)), rows.value(at).cast_unsigned()));
+    Ok((0..batch.num_rows()).map(address).collect())
+}
 
 /// Rows of files, collected from the address columns of a query.
 #[derive(Debug, Default)]
@@ -65,6 +76,13 @@ impl TouchedRows {
 
     pub(super) fn is_empty(&self) -> bool {
         self.rows == 0
+    }
+
+    /// Takes the rows out of the table, for rows in their place; `state` is what was scanned.
+    pub(super) fn replace_in(self, transaction: &mut Transaction, state: &TableState) {
+        for (address, rows) in self.files {
+            transaction.replace_rows(state.files.get(&file_id(address)).path(), rows);
+        }
     }
 
     /// Takes the rows out of the table; `state` is what was scanned.

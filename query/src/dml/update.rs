@@ -6,11 +6,11 @@ use arrow::array::RecordBatch;
 use datafusion::catalog::Session;
 use datafusion::common::{Column, TableReference};
 use datafusion::logical_expr::{Expr, ExprSchemable};
-use floe_table::{BatchStream, IdentityValues, Table, TableError};
+use floe_table::{ChangedRows, IdentityValues, Table, TableError};
 use floe_table_format::{Operation, Predicate, StructType};
 use futures::StreamExt;
 
-use super::touched::TouchedRows;
+use super::touched::{TouchedRows, addresses};
 use super::{DmlReport, address_columns, addressed_scan, commit, read_by, reads_elsewhere, run, shown, staging_error};
 use crate::error::{QueryError, Result};
 use crate::provider::FloeTableProvider;
@@ -73,19 +73,19 @@ pub async fn update(
     let rows = run(state, &plan).await?.map(move |batch| {
         let split = |batch: RecordBatch| {
             collector.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).add(&batch, width, width + 1)?;
-            Ok(batch.project(&written)?)
+            let replaces = addresses(&batch, width, width + 1)?;
+            Ok(ChangedRows { rows: batch.project(&written)?, replaces })
         };
         batch.and_then(split).map_err(|e| TableError::Input(Box::new(e)))
     });
-    let rows: BatchStream = rows.boxed();
-    transaction.stage_rows(rows).await.map_err(staging_error)?;
+    transaction.stage_changes(rows.boxed()).await.map_err(staging_error)?;
 
     let touched = std::mem::take(&mut *touched.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
     if touched.is_empty() {
         return Ok(DmlReport::default());
     }
     let rows_updated = touched.rows();
-    touched.delete_from(&mut transaction, snapshot.state());
+    touched.replace_in(&mut transaction, snapshot.state());
     transaction.only_updates();
     commit(table, transaction, DmlReport { rows_updated, ..DmlReport::default() }).await
 }

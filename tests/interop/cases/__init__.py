@@ -25,6 +25,8 @@ class Case:
     feed: bool = False
     # Floe may refuse the statements.
     coming: bool = False
+    # The ids of rows are compared as well: each was inserted with the one that its column `id` says, if it is below 500.
+    row_ids: bool = False
     # Queries that must each give one row of one value, true.
     holds: tuple = ()
     # The rules that `floe check` finds broken. It must find these, and no other.

@@ -45,7 +45,7 @@ CASES = [
     changed("several_features", "column mapping, row tracking, deletion vectors, in-commit timestamps, checkpoints together",
         "'delta.columnMapping.mode' = 'name', 'delta.enableRowTracking' = 'true', 'delta.enableInCommitTimestamps' = 'true',"
         " 'delta.checkpointInterval' = '3'"),
-    changed("change_feed_merge", "change data feed after MERGE", "'delta.enableChangeDataFeed' = 'true'", feed=True, coming=True),
+    changed("change_feed_merge", "change data feed after MERGE", "'delta.enableChangeDataFeed' = 'true'", feed=True),
     Case(
         "rename_column",
         "RENAME COLUMN",

@@ -80,7 +80,9 @@ CASES = [
         "CREATE TABLE t (id INT, v STRING) TBLPROPERTIES ('delta.appendOnly' = 'true');" + FILL,
         WHERE,
     ),
-    changed("row_tracking", "row tracking, after UPDATE, MERGE and OPTIMIZE", "'delta.enableRowTracking' = 'true'", "OPTIMIZE t;"),
+    changed("row_tracking", "row tracking, after UPDATE, MERGE and OPTIMIZE", "'delta.enableRowTracking' = 'true'", "OPTIMIZE t;", row_ids=True),
+    changed("row_tracking_rewritten", "row tracking without deletion vectors",
+        "'delta.enableRowTracking' = 'true', 'delta.enableDeletionVectors' = 'false'", "UPDATE t SET v = 'again' WHERE id = 36;", row_ids=True),
     Case(
         "change_feed",
         "change data feed after UPDATE and DELETE, with deletion vectors",

@@ -25,7 +25,7 @@ use crate::checkpoint::{clean_up_beyond, write_checkpoint};
 use crate::error::{OnTable, Result};
 use crate::load;
 use crate::optimize::OptimizeOptions;
-use crate::scan::{RowFilter, file_rows};
+use crate::scan::{RowFilter, moving_rows};
 use crate::snapshot::Snapshot;
 use crate::stage::InOrder;
 use crate::table::Table;
@@ -404,7 +404,7 @@ fn all_rows(snapshot: &Snapshot) -> crate::BatchStream {
     futures::stream::iter(files)
         .then(move |id| {
             let (table, state) = (table.clone(), state.clone());
-            async move { file_rows(&table, &state, &state.files.get(&id), RowFilter::Live).await }.boxed()
+            async move { moving_rows(&table, &state, &state.files.get(&id), RowFilter::Live).await }.boxed()
         })
         .try_flatten()
         .boxed()

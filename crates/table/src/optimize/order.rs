@@ -20,7 +20,7 @@ use futures::{FutureExt, StreamExt, TryStreamExt};
 use super::curve::Curve;
 use crate::error::{OnTable, Result};
 use crate::rows::{BatchStream, stream_of};
-use crate::scan::{RowFilter, file_rows};
+use crate::scan::{RowFilter, moving_rows};
 use crate::stage::batch_bytes;
 use crate::table::Table;
 
@@ -80,7 +80,7 @@ fn rows_of(table: &Table, state: &Arc<TableState>, files: &[FileId]) -> BatchStr
     futures::stream::iter(files)
         .then(move |id| {
             let (table, state) = (table.clone(), state.clone());
-            async move { file_rows(&table, &state, &state.files.get(&id), RowFilter::Live).await }.boxed()
+            async move { moving_rows(&table, &state, &state.files.get(&id), RowFilter::Live).await }.boxed()
         })
         .try_flatten()
         .boxed()

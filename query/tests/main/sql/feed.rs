@@ -51,14 +51,26 @@ async fn tables_without_a_key_have_a_feed_where_it_is_known() {
     world.check(&changes(4), &["2|c|delete", "3|b|delete", "9|a|insert"]).await;
     world.run("INSERT INTO t VALUES (10, 'a'); RESTORE t TO VERSION AS OF 4").await;
     world.check(&changes(6), &["10|a|delete"]).await;
-    // Which rows of a merge belong together only a key tells.
+    // A merge knows which rows belong together, whatever else it does.
     world
-        .check_error(
-            "MERGE INTO t USING (VALUES (9, 'z'), (11, 'z')) AS s(id, k) ON t.id = s.id \
-             WHEN MATCHED THEN UPDATE SET k = s.k WHEN NOT MATCHED THEN INSERT *",
-            "changeDataFeed",
+        .run(
+            "INSERT INTO t VALUES (20, 'a'), (21, 'a');
+             MERGE INTO t USING (VALUES (9, 'z'), (11, 'z'), (20, 'gone')) AS s(id, k) ON t.id = s.id \
+             WHEN MATCHED AND s.k = 'gone' THEN DELETE WHEN MATCHED THEN UPDATE SET k = s.k WHEN NOT MATCHED THEN INSERT * \
+             WHEN NOT MATCHED BY SOURCE AND t.id = 21 THEN UPDATE SET k = 'lonely'",
         )
         .await;
+    let merged = [
+        "9|a|update_preimage",
+        "9|z|update_postimage",
+        "11|z|insert",
+        "20|a|delete",
+        "21|a|update_preimage",
+        "21|lonely|update_postimage",
+    ];
+    world.check(&changes(8), &merged).await;
+    world.run("MERGE INTO t USING (VALUES (9), (30)) AS s(id) ON t.id = s.id WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT (id) VALUES (s.id)").await;
+    world.check(&changes(9), &["9|z|delete", "30|null|insert"]).await;
     world.run("CREATE TABLE whole (id BIGINT, v STRING) TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true', 'delta.enableDeletionVectors' = 'false'); INSERT INTO whole VALUES (1, 'a'), (2, 'b'), (3, 'c'); DELETE FROM whole WHERE id = 2").await;
     world.check("SELECT id, v, _change_type FROM table_changes('whole', 2)", &["2|b|delete"]).await;
     world.check("SELECT id FROM whole", &["1", "3"]).await;
@@ -106,7 +118,9 @@ async fn a_new_file_with_rows_that_do_not_count_has_its_changes_written_down() {
 
 type Row = (i64, String);
 
-fn statement() -> impl Strategy<Value = String> {
+/// What changes a table; of a table without a key nothing that goes by one.
+fn statement(keyed: bool) -> impl Strategy<Value = String> {
+    let by_key = u32::from(keyed);
     let values = || {
         prop::collection::btree_map(0i64..12, "[a-c]", 1..6)
             .prop_map(|rows| rows.iter().map(|(id, v)| format!("({id}, '{v}')")).collect::<Vec<_>>().join(", "))
@@ -114,9 +128,9 @@ fn statement() -> impl Strategy<Value = String> {
     let ids = prop::collection::vec(0i64..12, 1..4)
         .prop_map(|ids| ids.iter().map(i64::to_string).collect::<Vec<_>>().join(", "));
     prop_oneof![
-        4 => values().prop_map(|rows| format!("UPSERT INTO t VALUES {rows}")),
-        1 => values().prop_map(|rows| format!("INSERT INTO t VALUES {rows} ON CONFLICT (id) DO NOTHING")),
-        1 => values().prop_map(|rows| format!("INSERT INTO t VALUES {rows} ON CONFLICT (id) DO UPDATE SET v = concat(t.v, excluded.v)")),
+        4 * by_key => values().prop_map(|rows| format!("UPSERT INTO t VALUES {rows}")),
+        by_key => values().prop_map(|rows| format!("INSERT INTO t VALUES {rows} ON CONFLICT (id) DO NOTHING")),
+        by_key => values().prop_map(|rows| format!("INSERT INTO t VALUES {rows} ON CONFLICT (id) DO UPDATE SET v = concat(t.v, excluded.v)")),
         2 => values().prop_map(|rows| format!(
             "MERGE INTO t USING (VALUES {rows}) AS s(id, v) ON t.id = s.id WHEN MATCHED AND s.v = 'a' THEN DELETE \
              WHEN MATCHED THEN UPDATE SET v = s.v WHEN NOT MATCHED THEN INSERT *"
@@ -141,12 +155,13 @@ fn split(row: &str) -> Row {
 
 /// Law: what a version's changes take out is what the version before had, what they bring is what the version has, and every
 /// difference between the two is among them; images of an update come in pairs of one key.
-async fn check_feed(statements: &[String], vectors: bool) {
+async fn check_feed(statements: &[String], keyed: bool, vectors: bool) {
     let world = World::new().await;
     world
         .run(&format!(
-            "CREATE TABLE t (id BIGINT PRIMARY KEY, v STRING) TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true',
-             'delta.enableDeletionVectors' = '{vectors}', 'floe.autoCompact' = 'false')"
+            "CREATE TABLE t (id BIGINT{}, v STRING) TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true',
+             'delta.enableDeletionVectors' = '{vectors}', 'floe.autoCompact' = 'false')",
+            if keyed { " PRIMARY KEY" } else { "" }
         ))
         .await;
     for statement in statements {
@@ -192,14 +207,14 @@ async fn check_feed(statements: &[String], vectors: bool) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
     fn changes_lead_from_each_version_to_the_next(
-        statements in prop::collection::vec(statement(), 1..8),
+        (keyed, statements) in any::<bool>().prop_flat_map(|keyed| (Just(keyed), prop::collection::vec(statement(keyed), 1..8))),
         vectors in prop::bool::weighted(0.8),
     ) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-        runtime.block_on(check_feed(&statements, vectors));
+        runtime.block_on(check_feed(&statements, keyed, vectors));
     }
 }

@@ -15,6 +15,7 @@ mod keys;
 mod maintenance;
 mod names;
 mod paths;
+mod row_ids;
 mod travel;
 mod types;
 
