@@ -33,12 +33,13 @@
 pub use floe_query::{
     FloeTableProvider, MergeBuilder, Outcome, QueryError, Session, SessionOptions, TableChangesByExpression,
 };
-pub use floe_storage::{Env, Location, StorageError, StorageOptions};
+pub use floe_storage::{Env, Location, RatifiedCommits, StorageError, StorageOptions};
 pub use floe_table::{
-    AppendOptions, BatchStream, CheckOptions, CheckReport, CommitOutcome, CommitReport, CreateTable, ErrorKind,
-    Finding, HistoryEntry, IfExists, IndexStatus, KeyedRows, LookupReport, OnDuplicate, OptimizeOptions,
-    OptimizeReport, Repair, RepairOptions, RepairReport, RestoreReport, Rule, SaveMode, Scan, ScanPlan, Severity,
-    Snapshot, Table, TableBuilder, TableError, Transaction, UpsertOptions, UpsertReport, VacuumOptions, VacuumReport,
+    AppendOptions, BatchStream, ChangedRows, CheckOptions, CheckReport, CloneDepth, CloneOptions, CloneReport,
+    CommitOutcome, CommitReport, ConvertOptions, ConvertReport, CreateTable, ErrorKind, Finding, HistoryEntry,
+    IfExists, IndexStatus, KeyedRows, LookupReport, OnDuplicate, OptimizeOptions, OptimizeReport, Repair,
+    RepairOptions, RepairReport, RestoreReport, Rule, SaveMode, Scan, ScanPlan, Severity, Snapshot, Table,
+    TableBuilder, TableError, Transaction, UpsertOptions, UpsertReport, VacuumOptions, VacuumReport,
 };
 pub use floe_table_format::{
     CompareOp, DataType, MergeMode, Operation, Predicate, PrimitiveType, RowSet, Scalar, StructField, StructType,

@@ -48,6 +48,14 @@ const WRITE: &str = "write to the table";
 /// [`FormatError::UnsupportedFeature`] with all that is in the way; [`FormatError::CorruptLog`] for a protocol that
 /// contradicts itself, such as reader version 3 without a list of features.
 pub fn check_readable(protocol: &Protocol, metadata: &Metadata) -> Result<()> {
+    check_readable_given(protocol, metadata, &[])
+}
+
+/// As [`check_readable`], where what some features ask for is given: of a table that a catalog manages, what the catalog says.
+///
+/// # Errors
+/// As [`check_readable`].
+pub fn check_readable_given(protocol: &Protocol, metadata: &Metadata, given: &[Feature]) -> Result<()> {
     check_shape(protocol)?;
     if protocol.min_reader_version > READER_VERSION_MAX {
         return Err(unsupported(READ, vec![format!("reader version {}", protocol.min_reader_version)]));
@@ -57,7 +65,7 @@ pub fn check_readable(protocol: &Protocol, metadata: &Metadata) -> Result<()> {
     }
     let named = protocol.reader_features.iter().flatten().map(|name| Feature::from_name(name));
     let mut missing: Vec<String> = named
-        .filter(|feature| !row_of(feature).is_some_and(|row| row.read == Support::Full))
+        .filter(|feature| !row_of(feature).is_some_and(|row| row.read == Support::Full) && !given.contains(feature))
         .map(|feature| printable(feature.name()))
         .collect();
     // The mode would count for some readers and not for others, which then read columns under other names.

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use crate::action::{Action, DomainMetadata, Metadata, Protocol, Txn};
 use crate::error::{FormatError, Result};
-use crate::feature::{Feature, check_column_mapping, check_readable, has_feature};
+use crate::feature::{Feature, check_column_mapping, check_readable_given, has_feature};
 use crate::property::TableProperties;
 use crate::schema::StructType;
 use crate::version::{TimestampMs, Version};
@@ -81,9 +81,17 @@ impl TableState {
     /// Refuses a version that this build cannot read soundly.
     ///
     /// # Errors
-    /// As [`check_readable`] and [`check_column_mapping`].
+    /// As [`crate::feature::check_readable`] and [`check_column_mapping`].
     pub fn check_readable(&self) -> Result<()> {
-        check_readable(&self.protocol, &self.metadata)?;
+        self.check_readable_given(&[])
+    }
+
+    /// As [`TableState::check_readable`], where what some features ask for is given.
+    ///
+    /// # Errors
+    /// As [`TableState::check_readable`].
+    pub fn check_readable_given(&self, given: &[Feature]) -> Result<()> {
+        check_readable_given(&self.protocol, &self.metadata, given)?;
         check_column_mapping(&self.metadata, &self.schema)?;
         // Readers must fail on any other change (protocol section "Reader Requirements for Type Widening").
         match self.schema.unknown_type_change().filter(|_| has_feature(&self.protocol, &Feature::TypeWidening)) {

@@ -46,6 +46,7 @@ pub mod log_store;
 pub mod conform;
 pub mod data_file;
 mod parquet_source;
+mod ratified;
 
 pub mod checkpoint_file;
 pub mod deletion_vectors;
@@ -67,5 +68,6 @@ pub use local::LocalStore;
 pub use location::{Location, StoreKind};
 pub use log_store::{LogStore, PutOutcome};
 pub use options::StorageOptions;
+pub use ratified::RatifiedCommits;
 
 pub use object_store;

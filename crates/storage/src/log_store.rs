@@ -1,5 +1,7 @@
 //! The log: the folder `_delta_log` and the one race in it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use floe_table_format::path::commit_name;
 use floe_table_format::segment::LastCheckpointHint;
@@ -14,6 +16,7 @@ use crate::data_store::LOG_DIRECTORY;
 use crate::env::Env;
 use crate::error::{PutFailure, Result, StorageError, classify_put};
 use crate::location::Location;
+use crate::ratified::{Instead, RatifiedCommits};
 
 #[cfg(test)]
 mod tests;
@@ -42,12 +45,26 @@ pub enum PutOutcome {
 #[derive(Debug, Clone)]
 pub struct LogStore {
     access: Access,
+    /// What a catalog says of the log; none for a log that speaks for itself.
+    ratified: Option<Arc<RatifiedCommits>>,
 }
 
 impl LogStore {
     /// The log at a location. Nothing is read yet.
     pub fn new(location: Location, env: Env) -> Self {
-        LogStore { access: Access::new(location, env) }
+        LogStore { access: Access::new(location, env), ratified: None }
+    }
+
+    /// The log as a catalog says that it is: commits that were not published yet are read as if they were, and what goes beyond the
+    /// newest version that it names is not there.
+    pub fn with_ratified_commits(mut self, ratified: RatifiedCommits) -> Self {
+        self.ratified = Some(Arc::new(ratified));
+        self
+    }
+
+    /// What a catalog says of the log.
+    pub fn ratified_commits(&self) -> Option<&RatifiedCommits> {
+        self.ratified.as_deref()
     }
 
     /// The table's location.
@@ -86,7 +103,10 @@ impl LogStore {
         // Stores may list in any order and repeat an entry across pages.
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         entries.dedup_by(|a, b| a.name == b.name);
-        Ok(entries)
+        Ok(match &self.ratified {
+            Some(ratified) => ratified.completed(entries, from),
+            None => entries,
+        })
     }
 
     /// The sidecars of V2 checkpoints: the Parquet files in `_delta_log/_sidecars`, sorted by name, without the folder.
@@ -138,7 +158,18 @@ impl LogStore {
     /// [`StorageError::NotFound`]; `CorruptLog` for a body that ends early even when asked twice; `LimitExceeded` beyond
     /// [`LOG_FILE_BYTES_MAX`]; the failures of the store.
     pub async fn read(&self, name: &str) -> Result<Bytes> {
-        let path = self.path(name)?;
+        let instead = self.ratified.as_ref().map_or(Instead::InPlace, |ratified| ratified.instead_of(name));
+        let path = match instead {
+            Instead::InPlace => self.path(name)?,
+            Instead::Nowhere => return Err(Instead::not_found(name)),
+            Instead::Here(bytes) => return Ok(bytes.clone()),
+            // Once it was published, it may be gone from where it was staged.
+            Instead::File(staged) => match self.access.get(&self.path(&staged)?, LOG_FILE_BYTES_MAX).await {
+                Err(StorageError::NotFound { .. }) => self.path(name)?,
+                Ok(bytes) => return Ok(bytes),
+                Err(_) => self.path(&staged)?,
+            },
+        };
         self.access.get(&path, LOG_FILE_BYTES_MAX).await.map_err(|error| match error {
             StorageError::CorruptDataFile { path, what } => FormatError::corrupt_log(None, path, what).into(),
             other => other,

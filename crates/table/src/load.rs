@@ -10,6 +10,7 @@ use floe_storage::StorageError;
 use floe_storage::checkpoint_file::{read_checkpoint, sidecar_name};
 use floe_table_format::checkpoint::read_columns;
 use floe_table_format::checksum::VersionChecksum;
+use floe_table_format::feature::{Feature, has_feature};
 use floe_table_format::path::{LogFile, commit_name};
 use floe_table_format::replay::Replay;
 use floe_table_format::segment::{CheckpointKind, CommitFile, choose};
@@ -50,7 +51,8 @@ pub(crate) async fn at(table: &Table, target: Option<Version>) -> Result<Arc<Tab
         match read_segment(table, &segment).await {
             Ok(state) => {
                 let state = if target.is_none() { catch_up(table, state).await? } else { state };
-                state.check_readable().on(uri)?;
+                state.check_readable_given(table.given_features()).on(uri)?;
+                check_ratified(table, target, &state)?;
                 let state = with_commit_timestamp(table, state).await?;
                 verify(table, &segment, &state).await?;
                 return Ok(Arc::new(state));
@@ -75,6 +77,23 @@ pub(crate) async fn at(table: &Table, target: Option<Version>) -> Result<Arc<Tab
     }
 }
 
+/// Refuses the newest state of a log that is not what the catalog said of it.
+fn check_ratified(table: &Table, target: Option<Version>, state: &TableState) -> Result<()> {
+    let Some(ratified) = table.0.log.ratified_commits().filter(|_| target.is_none()) else { return Ok(()) };
+    if !has_feature(&state.protocol, &Feature::CatalogManaged) {
+        return Err(table.refuse("read it as its catalog says", "no catalog manages it: its log speaks for itself"));
+    }
+    if state.version != ratified.newest() {
+        let what = format!(
+            "the catalog ends at version {}; the log and the commits it gave end at {}",
+            ratified.newest(),
+            state.version
+        );
+        return Err(table.refuse("read it as its catalog says", what));
+    }
+    Ok(())
+}
+
 /// The state after the commits that follow `base`; none if there are none yet. One request where nothing is new.
 pub(crate) async fn newer(table: &Table, base: &Arc<TableState>) -> Result<Option<Arc<TableState>>> {
     let commits = commits_after(table, base.version).await?;
@@ -82,7 +101,7 @@ pub(crate) async fn newer(table: &Table, base: &Arc<TableState>) -> Result<Optio
         return Ok(None);
     }
     let state = base.apply(&commits).on(table.uri())?;
-    state.check_readable().on(table.uri())?;
+    state.check_readable_given(table.given_features()).on(table.uri())?;
     Ok(Some(Arc::new(state)))
 }
 

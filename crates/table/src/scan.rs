@@ -400,8 +400,8 @@ struct FileShape {
 impl FileShape {
     fn of(state: &TableState) -> floe_table_format::Result<Self> {
         let mode: ColumnMappingMode = column_mapping_mode(&state.metadata)?;
-        let physical = state.schema.to_physical_arrow(mode)?;
-        let schema: &StructType = &state.schema;
+        let schema: &StructType = &state.schema.nullable_inside();
+        let physical = schema.to_physical_arrow(mode)?;
         let fields: Vec<FieldRef> = schema
             .fields
             .iter()

@@ -241,8 +241,8 @@ impl WriteTarget {
         let schema = StructType::parse(&metadata.schema_string).on(uri)?;
         let properties = TableProperties::parse(&metadata.configuration).on(uri)?;
         let mode = column_mapping_mode(metadata).on(uri)?;
-        let arrow = schema.to_arrow().on(uri)?;
-        let physical = schema.to_physical_arrow(mode).on(uri)?;
+        let arrow = schema.nullable_inside().to_arrow().on(uri)?;
+        let physical = schema.nullable_inside().to_physical_arrow(mode).on(uri)?;
         let mut partition_columns = Vec::new();
         for name in &metadata.partition_columns {
             let index = schema.fields.iter().position(|f| f.name == *name);

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use floe_storage::{DataStore, Env, Location, LogStore, StorageOptions};
+use floe_storage::{DataStore, Env, Location, LogStore, RatifiedCommits, StorageOptions};
+use floe_table_format::feature::Feature;
 use floe_table_format::path::TableRoot;
 use floe_table_format::{TableState, TimestampMs, Version};
 
@@ -52,6 +53,7 @@ impl Table {
             env: None,
             location: None,
             trusted: Vec::new(),
+            ratified: None,
             row_checks: None,
             index_from_rows: INDEX_FROM_ROWS,
         }
@@ -127,6 +129,7 @@ pub struct TableBuilder {
     env: Option<Env>,
     location: Option<Location>,
     trusted: Vec<String>,
+    ratified: Option<RatifiedCommits>,
     row_checks: Option<Arc<dyn RowCheckFactory>>,
     index_from_rows: u64,
 }
@@ -160,6 +163,15 @@ impl TableBuilder {
         self
     }
 
+    /// Reads a table that a catalog manages, by what the catalog says of it now; such a table is refused without. The handle stays at
+    /// that version, and writes nothing: commits to such a table go through its catalog.
+    ///
+    /// Protocol section "Catalog-managed tables".
+    pub fn with_ratified_commits(mut self, ratified: RatifiedCommits) -> Self {
+        self.ratified = Some(ratified);
+        self
+    }
+
     /// Who evaluates CHECK constraints; a SQL session brings its own.
     pub fn with_row_checks(mut self, row_checks: Arc<dyn RowCheckFactory>) -> Self {
         self.row_checks = Some(row_checks);
@@ -190,8 +202,12 @@ impl TableBuilder {
         };
         let location = location.with_trusted_roots(&self.trusted).on(&self.uri)?;
         let env = self.env.unwrap_or_else(Env::system);
+        let log = LogStore::new(location.clone(), env.clone());
         Ok(Table(Arc::new(TableInner {
-            log: LogStore::new(location.clone(), env.clone()),
+            log: match self.ratified {
+                Some(ratified) => log.with_ratified_commits(ratified),
+                None => log,
+            },
             data: DataStore::new(location.clone(), env.clone()),
             location,
             env,
@@ -205,6 +221,11 @@ impl TableBuilder {
 }
 
 impl Table {
+    /// The features of readers whose demands are met by what the handle was given.
+    pub(crate) fn given_features(&self) -> &'static [Feature] {
+        if self.0.log.ratified_commits().is_some() { &[Feature::CatalogManaged] } else { &[] }
+    }
+
     /// Where the paths in its log lead from.
     pub(crate) fn root(&self) -> TableRoot {
         self.0.location.table_root()

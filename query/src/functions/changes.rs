@@ -134,7 +134,8 @@ enum Rows {
 impl Changes {
     fn new(table: Table, state: Arc<TableState>, commits: Vec<(Version, TimestampMs)>) -> Result<Self> {
         let mode = column_mapping_mode(&state.metadata)?;
-        let physical = state.schema.to_physical_arrow(mode)?;
+        let schema = state.schema.nullable_inside();
+        let physical = schema.to_physical_arrow(mode)?;
         let partitioned = |field: &StructField| state.metadata.partition_columns.contains(&field.name);
         let stored: Vec<FieldRef> = state
             .schema
@@ -144,7 +145,7 @@ impl Changes {
             .filter(|(field, _)| !partitioned(field))
             .map(|(_, physical)| Arc::new(physical.as_ref().clone().with_nullable(true)))
             .collect();
-        let logical = state.schema.to_arrow()?;
+        let logical = schema.to_arrow()?;
         let mut fields: Vec<Field> =
             logical.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
         fields.push(Field::new(CHANGE_TYPE, ArrowType::Utf8, true));

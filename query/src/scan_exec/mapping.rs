@@ -84,8 +84,10 @@ pub(crate) struct FileColumnsAdapterFactory {
 
 impl FileColumnsAdapterFactory {
     pub(crate) fn new(schema: &StructType, mode: ColumnMappingMode) -> Result<Self> {
-        let physical =
-            schema.to_physical_arrow(mode).map_err(|e| datafusion::error::DataFusionError::External(Box::new(e)))?;
+        let physical = schema
+            .nullable_inside()
+            .to_physical_arrow(mode)
+            .map_err(|e| datafusion::error::DataFusionError::External(Box::new(e)))?;
         let columns = schema.fields.iter().zip(physical.fields());
         let shaped = |field: &FieldRef| field.data_type().is_nested() || field.metadata().contains_key(STORED_TYPE);
         let nested = columns.filter(|(_, physical)| shaped(physical));

@@ -209,7 +209,7 @@ impl ScanLayout {
 /// # Errors
 /// A type that this build does not read.
 pub(crate) fn table_schema(schema: &StructType, view_types: bool) -> Result<SchemaRef> {
-    let arrow = schema.to_arrow().map_err(external)?;
+    let arrow = schema.nullable_inside().to_arrow().map_err(external)?;
     if !view_types {
         return Ok(arrow);
     }

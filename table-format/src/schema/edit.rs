@@ -117,6 +117,37 @@ impl StructType {
         Ok(spelled)
     }
 
+    /// The schema with every field inside of a column nullable: what rows are held in before and after it is checked that none of
+    /// these fields is null where it must not be, and what is in files. Columns, elements and values of maps stay as they are.
+    pub fn nullable_inside(&self) -> StructType {
+        fn inside(data_type: &DataType) -> DataType {
+            match data_type {
+                DataType::Struct(inner) => {
+                    let fields = inner.fields.iter().map(|field| StructField {
+                        nullable: true,
+                        data_type: inside(&field.data_type),
+                        ..field.clone()
+                    });
+                    DataType::Struct(Box::new(StructType { fields: fields.collect() }))
+                }
+                DataType::Array(array) => {
+                    let mut array = array.clone();
+                    array.element = inside(&array.element);
+                    DataType::Array(array)
+                }
+                DataType::Map(map) => {
+                    let mut map = map.clone();
+                    map.value = inside(&map.value);
+                    DataType::Map(map)
+                }
+                simple => simple.clone(),
+            }
+        }
+        let fields =
+            self.fields.iter().map(|field| StructField { data_type: inside(&field.data_type), ..field.clone() });
+        StructType { fields: fields.collect() }
+    }
+
     /// The type of a column by its path, spelled as in the schema, through structs alone; none if it leads nowhere.
     pub fn type_at(&self, path: &[String]) -> Option<&DataType> {
         let (first, rest) = path.split_first()?;

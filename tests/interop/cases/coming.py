@@ -13,9 +13,9 @@ CASES = [
         CREATE TABLE t (id INT, n STRUCT<x: INT NOT NULL, y: INT>);
         INSERT INTO t VALUES (1, named_struct('x', 1, 'y', 5)), (2, NULL);
         UPDATE t SET id = 3 WHERE id = 1;
+        MERGE INTO t USING (SELECT 2 AS id) AS s ON t.id = s.id WHEN MATCHED THEN UPDATE SET n = named_struct('x', 7, 'y', 8);
         """,
         ("id = 3", "n.x = 1"),
-        coming=True,
     ),
     changed("mapping_name", "column mapping by name", "'delta.columnMapping.mode' = 'name'"),
     changed("mapping_id", "column mapping by id", "'delta.columnMapping.mode' = 'id'"),

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array,
-    Int16Array, Int32Array, Int64Array, ListArray, MapArray, RecordBatch, StringArray, StructArray,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array,
+    Int8Array, Int16Array, Int32Array, Int64Array, ListArray, MapArray, RecordBatch, StringArray, StructArray,
     TimestampMicrosecondArray,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
-use arrow::datatypes::{DataType as ArrowType, FieldRef, Schema};
+use arrow::datatypes::{DataType as ArrowType, FieldRef, Float32Type, Float64Type, Schema};
 use floe_storage::DataStore;
 use floe_table::CreateTable;
 use floe_table_format::path::{LogFile, commit_name};
@@ -336,8 +336,16 @@ async fn holds(plan: Plan) -> std::result::Result<(), TestCaseError> {
         for batch in &mut wider {
             let columns = batch.columns().iter().zip(arrow.fields());
             let columns = columns.map(|(column, field)| {
-                let same = column.data_type().is_nested();
-                if same { column.clone() } else { arrow::compute::cast(column, field.data_type()).expect("wider") }
+                let partitions = plan.partition.as_ref() == Some(field.name());
+                match column.as_primitive_opt::<Float32Type>() {
+                    // A partition value is the text that the log holds: the shortest that names the number among those of 32 bits.
+                    Some(numbers) if partitions && field.data_type() == &ArrowType::Float64 => {
+                        let wider = |number: f32| number.to_string().parse::<f64>().expect("a number");
+                        Arc::new(numbers.unary::<_, Float64Type>(wider)) as ArrayRef
+                    }
+                    _ if column.data_type().is_nested() => column.clone(),
+                    _ => arrow::compute::cast(column, field.data_type()).expect("wider"),
+                }
             });
             let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
             *batch = RecordBatch::try_new_with_options(arrow.clone(), columns.collect(), &options).expect("a batch");

@@ -2,6 +2,7 @@
 
 mod altering;
 mod appending;
+mod catalog_managed;
 mod changing_rows;
 mod checking;
 mod checkpoints;

@@ -94,3 +94,23 @@ async fn a_column_of_no_type_is_null_in_every_row_and_in_no_file() {
     world.check(&format!("SELECT id, s FROM '{path}'"), &["7|null"]).await;
     world.check_error(&format!("INSERT INTO '{path}' (id) VALUES (8)"), "void").await;
 }
+
+#[tokio::test]
+async fn fields_inside_of_structs_may_be_not_null() {
+    let world = World::new().await;
+    world
+        .run(
+            "CREATE TABLE n (id INT, s STRUCT<x: INT NOT NULL, y: STRUCT<z: STRING NOT NULL>>, l ARRAY<STRUCT<a: INT NOT NULL>>);
+             INSERT INTO n VALUES (1, named_struct('x', 1, 'y', named_struct('z', 'deep')), [named_struct('a', 1)]), (2, NULL, NULL);
+             UPDATE n SET s = named_struct('x', 5, 'y', NULL) WHERE id = 2",
+        )
+        .await;
+    world.check("SELECT id, s.x, s.y.z FROM n", &["1|1|deep", "2|5|null"]).await;
+    for (value, path) in [
+        ("named_struct('x', CAST(NULL AS INT), 'y', NULL)", "s.x"),
+        ("named_struct('x', 1, 'y', named_struct('z', CAST(NULL AS STRING)))", "s.y.z"),
+    ] {
+        world.check_error(&format!("INSERT INTO n (id, s) VALUES (3, {value})"), &format!("NOT NULL {path}")).await;
+    }
+    world.check("SELECT count(*) FROM n", &["2"]).await;
+}
