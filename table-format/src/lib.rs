@@ -33,6 +33,7 @@ pub mod property;
 pub mod action;
 pub mod deletion_vector;
 pub mod feature;
+pub mod iceberg;
 
 pub mod segment;
 pub mod state;

@@ -132,6 +132,8 @@ ROUNDS = [
         "ALTER TABLE {t} CHANGE COLUMN n TYPE DECIMAL(20, 4); ALTER TABLE {t} CHANGE COLUMN id TYPE BIGINT;" + AGAIN,
         coming=True,
     ),
+    spark_round("spark_iceberg", "Spark makes it with IcebergCompatV2", "'delta.enableIcebergCompatV2' = 'true',"
+        " 'delta.columnMapping.mode' = 'name', 'delta.enableDeletionVectors' = 'false'", AGAIN),
     spark_writes(
         "spark_generated",
         "Spark makes it with a generated column",

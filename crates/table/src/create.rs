@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use arrow::datatypes::Schema;
 use floe_table_format::clustering::{CLUSTERING_DOMAIN, check_clustering, clustering_domain};
 use floe_table_format::feature::Feature;
+use floe_table_format::iceberg::{ENABLE_V2, assign_nested_ids, complete_new};
 use floe_table_format::property::name;
 use floe_table_format::schema::ColumnMappingMode;
 use floe_table_format::{
@@ -269,18 +270,23 @@ fn metadata(table: &Table, create: &CreateTable, before: Option<&Metadata>) -> R
         return Err(table.refuse("create the table", "every column is a partition column; leave one for the files"));
     }
     let declared = |key: &str| key == name::PRIMARY_KEY && !create.primary_key.is_empty();
-    let settable = create.properties.iter().filter(|(key, _)| !declared(key));
+    let mut properties = create.properties.clone();
+    complete_new(&mut properties);
+    let settable = properties.iter().filter(|(key, _)| !declared(key));
     TableProperties::check_settable(&settable.map(|(k, v)| (k.clone(), v.clone())).collect()).on(table.uri())?;
-    let mode = TableProperties::parse(&create.properties).on(table.uri())?.column_mapping_mode;
+    let mode = TableProperties::parse(&properties).on(table.uri())?.column_mapping_mode;
     create.schema.check_names(mode).on(table.uri())?;
-    let mut configuration = create.properties.clone();
+    let mut configuration = properties;
     // Small changes are deletion vectors unless the creator says otherwise.
     configuration.entry("delta.enableDeletionVectors".into()).or_insert_with(|| "true".into());
     let mut schema = create.schema.clone();
     if mode != ColumnMappingMode::None {
         // Ids go on where those of an earlier table in this place ended: its files may still be read by time travel.
         let last_id = before.map_or(Ok(0), feature::column_mapping_last_id).on(table.uri())?;
-        let last_id = schema.assign_mapping(last_id, &mut |_| new_physical_name(env)).on(table.uri())?;
+        let mut last_id = schema.assign_mapping(last_id, &mut |_| new_physical_name(env)).on(table.uri())?;
+        if configuration.get(ENABLE_V2).is_some_and(|on| on.trim().eq_ignore_ascii_case("true")) {
+            last_id = assign_nested_ids(&mut schema, last_id);
+        }
         configuration.insert(name::COLUMN_MAPPING_MAX_ID.into(), last_id.to_string());
     }
     crate::row_tracking::name_columns(table.uri(), env, &mut configuration)?;

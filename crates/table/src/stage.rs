@@ -14,6 +14,7 @@ use arrow::datatypes::{DataType as ArrowType, Field, Schema, SchemaRef};
 use arrow::row::{RowConverter, SortField};
 use floe_storage::{DataFileWriter, WriterSettings};
 use floe_table_format::feature::column_mapping_mode;
+use floe_table_format::iceberg::IcebergCompat;
 use floe_table_format::schema::ColumnMappingMode;
 use floe_table_format::stats::StatsCollector;
 use floe_table_format::{
@@ -96,6 +97,8 @@ pub(crate) struct WriteTarget {
     keys: Option<Arc<KeySink>>,
     /// The columns of the files in which rows keep their ids, for rows that were there before.
     row_ids: Option<RowIdColumns>,
+    /// How many partition columns the files hold, behind the others.
+    with_partitions: usize,
 }
 
 /// The keys of the rows that a change writes, collected on the way.
@@ -271,6 +274,15 @@ impl WriteTarget {
         // so that a constraint can be dropped without rewriting them.
         let mut file_fields: Vec<Field> =
             file_columns.iter().map(|i| physical.field(*i).clone().with_nullable(true)).collect();
+        // Readers of Iceberg know partitions by the files alone: their values come last.
+        let mut with_partitions = 0;
+        if kind == FileKind::Data && IcebergCompat::of(metadata).on(uri)?.is_some() {
+            with_partitions = partition_columns.len();
+            for column in &partition_columns {
+                file_columns.push(column.index);
+                file_fields.push(physical.field(column.index).clone().with_nullable(true));
+            }
+        }
         let (arrow, keys) = match kind {
             FileKind::Data => (arrow, PrimaryKey::of(uri, metadata)?.map(|key| Arc::new(KeySink::new(key)))),
             FileKind::Changes => {
@@ -295,6 +307,7 @@ impl WriteTarget {
             generator: Generator::none(uri),
             keys,
             row_ids: None,
+            with_partitions,
         })
     }
 
@@ -536,8 +549,9 @@ impl Worker {
         }
         let file = self.open.get_mut(&values).expect("the file was opened just above");
         if let Some(stats) = &mut file.stats {
-            // Of ids that rows keep there are no statistics.
-            let own = batch.num_columns() - if self.target.row_ids.is_some() { 2 } else { 0 };
+            // Of partitions, and of ids that rows keep, there are no statistics.
+            let kept = if self.target.row_ids.is_some() { 2 } else { 0 };
+            let own = batch.num_columns() - kept - self.target.with_partitions;
             stats.update(&batch.project(&(0..own).collect::<Vec<_>>())?).on(self.table.uri())?;
         }
         file.writer.write(&batch).await.on(self.table.uri())?;

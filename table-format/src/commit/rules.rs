@@ -12,6 +12,7 @@ use crate::error::{FormatError, Result, printable};
 use crate::feature::{
     Feature, check_readable, check_writable, dependents, has_feature, includes, includes_but_for, required_for,
 };
+use crate::iceberg;
 use crate::property::TableProperties;
 use crate::schema::StructType;
 use crate::state::TableState;
@@ -59,6 +60,7 @@ pub(super) fn check(change: &ChangeSet, read: &ReadSet, base: Option<&TableState
     check_deletion_vectors(change, target)?;
     check_change_data(change, target)?;
     check_domains(change, target)?;
+    iceberg::check(target.metadata, &target.schema, &change.adds, base)?;
     check_row_tracking(change, base, target)
 }
 

@@ -132,8 +132,8 @@ pub(super) const ROWS: &[Row] = &[
     Row::reader(Feature::V2Checkpoint, "v2Checkpoint", Full, Full),
     // The catalog, not the log, says which commits count.
     Row::reader(Feature::CatalogManaged, "catalogManaged", No, No).requires(&[Feature::InCommitTimestamp]),
-    Row::writer(Feature::IcebergCompatV1, "icebergCompatV1", UnlessActive).requires(&[Feature::ColumnMapping]),
-    Row::writer(Feature::IcebergCompatV2, "icebergCompatV2", UnlessActive).requires(&[Feature::ColumnMapping]),
+    Row::writer(Feature::IcebergCompatV1, "icebergCompatV1", Full).requires(&[Feature::ColumnMapping]),
+    Row::writer(Feature::IcebergCompatV2, "icebergCompatV2", Full).requires(&[Feature::ColumnMapping]),
     Row::writer(Feature::IcebergCompatV3, "icebergCompatV3", UnlessActive)
         .requires(&[Feature::ColumnMapping, Feature::RowTracking]),
     Row::writer(Feature::IcebergWriterCompatV1, "icebergWriterCompatV1", UnlessActive)

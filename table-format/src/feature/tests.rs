@@ -194,8 +194,8 @@ fn unwritable_tables_are_refused() {
     let future = by_name(&[], &["fromTheFuture", "collations"]);
     assert_eq!(in_the_way(check_writable(&future, &metadata(&[]), &one)), ["fromTheFuture", "collations"]);
     assert_eq!(in_the_way(check_writable(&by_name(&["geospatial"], &[]), &metadata(&[]), &one)), ["geospatial"]);
-    let iceberg = metadata(&[("delta.enableIcebergCompatV2", "true")]);
-    assert_eq!(in_the_way(check_writable(&by_name(&[], &["icebergCompatV2"]), &iceberg, &one)), ["icebergCompatV2"]);
+    let iceberg = metadata(&[("delta.enableIcebergCompatV3", "true")]);
+    assert_eq!(in_the_way(check_writable(&by_name(&[], &["icebergCompatV3"]), &iceberg, &one)), ["icebergCompatV3"]);
     let protected = metadata(&[("delta.requireCheckpointProtectionBeforeVersion", "7")]);
     let protocol = by_name(&[], &["checkpointProtection"]);
     assert_eq!(check_writable(&protocol, &protected, &one), Ok(()), "clean-up looks at the version");

@@ -11,7 +11,7 @@ CASES = [
         "NOT NULL on an inner field",
         """
         CREATE TABLE t (id INT, n STRUCT<x: INT NOT NULL, y: INT>);
-        INSERT INTO t VALUES (1, named_struct('x', 1, 'y', 5)), (2, NULL);
+        INSERT INTO t VALUES (1, named_struct('x', 1, 'y', 5)), (2, named_struct('x', 2, 'y', NULL));
         UPDATE t SET id = 3 WHERE id = 1;
         MERGE INTO t USING (SELECT 2 AS id) AS s ON t.id = s.id WHEN MATCHED THEN UPDATE SET n = named_struct('x', 7, 'y', 8);
         """,
@@ -109,6 +109,22 @@ CASES = [
         + "ALTER TABLE t SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'false'); ALTER TABLE t DROP FEATURE deletionVectors;",
         WHERE,
     ),
+    Case(
+        "iceberg_compat_v2",
+        "IcebergCompatV2: lists and maps with ids, partition values in the files",
+        """
+        CREATE TABLE t (id INT, l ARRAY<INT>, m MAP<STRING, INT>, p STRING) PARTITIONED BY (p)
+            TBLPROPERTIES ('delta.enableIcebergCompatV2' = 'true');
+        INSERT INTO t VALUES (1, [1, 2], map(['a'], [1]), 'x'), (2, NULL, NULL, NULL), (3, [], NULL, 'y z');
+        UPDATE t SET id = 10 WHERE id = 1;
+        DELETE FROM t WHERE id = 2;
+        ALTER TABLE t ADD COLUMN later ARRAY<STRING>;
+        INSERT INTO t VALUES (4, NULL, NULL, 'x', ['new']);
+        OPTIMIZE t;
+        """,
+        ("id > 3", "p = 'x'", "p = 'y z'"),
+    ),
+    changed("iceberg_compat_v1", "IcebergCompatV1", "'delta.enableIcebergCompatV1' = 'true'"),
     Case(
         "variant",
         "VARIANT",

@@ -6,6 +6,7 @@
 
 use floe_storage::Env;
 use floe_table_format::feature::{column_mapping_last_id, column_mapping_mode};
+use floe_table_format::iceberg::{IcebergCompat, assign_nested_ids};
 use floe_table_format::property::name::{COLUMN_MAPPING_MAX_ID, COLUMN_MAPPING_MODE};
 use floe_table_format::schema::ColumnMappingMode;
 use floe_table_format::{FormatError, Metadata, StructType};
@@ -42,7 +43,10 @@ pub(crate) fn map_columns(table: &Table, before: &Metadata, after: &mut Metadata
             return Err(FormatError::UnsupportedFeature { operation: "change the table".into(), features }).on(uri);
         }
     };
-    let last_id = last_id.on(uri)?;
+    let mut last_id = last_id.on(uri)?;
+    if IcebergCompat::of(after).on(uri)? == Some(IcebergCompat::V2) {
+        last_id = assign_nested_ids(&mut schema, last_id);
+    }
     after.schema_string = schema.to_json();
     after.configuration.insert(COLUMN_MAPPING_MAX_ID.into(), last_id.to_string());
     Ok(())

@@ -10,6 +10,7 @@ mod evolution;
 mod feed;
 mod functions;
 mod generated;
+mod iceberg;
 mod identity;
 mod keys;
 mod maintenance;
