@@ -374,6 +374,10 @@ fn single_target(
         at: None,
     });
     alias.name.quote_style = alias.name.quote_style.map(|_| '"');
+    // The planner reads names without quotes in small letters, but for that of the table that an UPDATE is of.
+    if alias.name.quote_style.is_none() {
+        alias.name.value = alias.name.value.to_lowercase();
+    }
     let target = TableReference::bare(alias.name.value.clone());
     Ok((original, target, relation))
 }

@@ -68,3 +68,17 @@ async fn casts_know_the_types_of_spark() {
         .check("SELECT CAST('5' AS LONG) a, CAST(5 AS STRING) b, CAST(5 AS SHORT) c, CAST('1' AS BYTE) d", &["5|5|5|1"])
         .await;
 }
+
+#[tokio::test]
+async fn tables_are_changed_by_their_names_in_any_case() {
+    let world = World::new().await;
+    world.run("CREATE TABLE Abc (id INT, l ARRAY<INT>); INSERT INTO Abc VALUES (1, [1]), (2, NULL), (3, [3])").await;
+    world.run("UPDATE Abc SET id = 10 WHERE Abc.id = 1; UPDATE aBC SET id = abc.id + 1 WHERE ABC.id = 3").await;
+    world.run("DELETE FROM ABC WHERE Abc.l IS NULL").await;
+    world
+        .run(
+            "MERGE INTO Abc USING (SELECT 4 AS id) AS S ON Abc.id = S.id WHEN MATCHED THEN UPDATE SET id = Abc.id * 10",
+        )
+        .await;
+    world.check("SELECT id, l FROM abc", &["10|[1]", "40|[3]"]).await;
+}
