@@ -14,10 +14,11 @@ mod extent;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, cast::AsArray};
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::DataType as ArrowType;
+use arrow::datatypes::{DataType as ArrowType, Float64Type};
 use arrow::record_batch::RecordBatch;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -293,6 +294,15 @@ fn write_object(nodes: &[Node], value: &dyn Fn(&Leaf) -> Option<String>, out: &m
 /// JSON of a text.
 pub(crate) fn json_text(text: &str) -> String {
     serde_json::Value::from(text).to_string()
+}
+
+/// Bounds of a column of doubles that held floats once: their text has too few digits for the double that a float is. `outer` is
+/// `f64::min` for lower and `f64::max` for upper ones.
+pub fn around_float(bounds: &ArrayRef, outer: fn(f64, f64) -> f64) -> ArrayRef {
+    match bounds.as_primitive_opt::<Float64Type>() {
+        Some(values) => Arc::new(values.unary::<_, Float64Type>(|value| outer(value, f64::from(value as f32)))),
+        None => bounds.clone(),
+    }
 }
 
 /// The same statistics, marked as no longer tight, for a file of `num_records` rows some of which are deleted.

@@ -1,7 +1,5 @@
 //! A predicate over a chunk of files at once.
 
-use std::sync::Arc;
-
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, Int64Array, StringArray, cast::AsArray,
 };
@@ -18,6 +16,7 @@ use crate::predicate::{CompareOp, Predicate, Truth};
 use crate::scalar::{Scalar, scalar_array};
 use crate::schema::{DataType, PrimitiveType};
 use crate::state::FileChunk;
+use crate::stats::around_float;
 
 /// Text statistics may have been cut to this many characters: an upper bound of that length may be too low if its
 /// writer did not round it up (protocol section "Per-file Statistics", footnote 1).
@@ -206,14 +205,6 @@ enum Values {
     Text { min: StringArray, max: StringArray },
     Bytes { min: BinaryArray, max: BinaryArray },
     Unknown,
-}
-
-/// Bounds of a column that held floats once: their text has too few digits for the double that a float is.
-fn around_float(bounds: &ArrayRef, outer: fn(f64, f64) -> f64) -> ArrayRef {
-    match bounds.as_primitive_opt::<Float64Type>() {
-        Some(values) => Arc::new(values.unary::<_, Float64Type>(|value| outer(value, f64::from(value as f32)))),
-        None => bounds.clone(),
-    }
 }
 
 impl Bounds {

@@ -99,7 +99,7 @@ impl StructField {
     }
 
     /// Whether the column's own values were of this type once.
-    pub(crate) fn was(&self, before: PrimitiveType) -> bool {
+    pub fn was(&self, before: PrimitiveType) -> bool {
         let before = before.to_string();
         let changes = self.metadata.get(TYPE_CHANGES).and_then(Value::as_array);
         changes.into_iter().flatten().any(|change| change.get("fromType").and_then(Value::as_str) == Some(&before))

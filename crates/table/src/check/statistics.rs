@@ -12,7 +12,8 @@ use arrow::util::display::array_value_to_string;
 use floe_storage::{ReadOptions, read_data_file};
 use floe_table_format::error::printable;
 use floe_table_format::state::{Reading, StatsColumnSpec, parse_stats_columns};
-use floe_table_format::{DataType, FileView, RowSet, StructField, TableState};
+use floe_table_format::stats::around_float;
+use floe_table_format::{DataType, FileView, PrimitiveType, RowSet, StructField, TableState};
 use futures::StreamExt;
 
 use crate::error::{OnTable, Result};
@@ -21,6 +22,8 @@ use crate::table::Table;
 /// The columns that files of a table can have statistics of.
 pub(super) struct StatisticsOf {
     specs: Vec<StatsColumnSpec>,
+    /// Those of them whose values were floats once.
+    were_floats: Vec<bool>,
     /// The columns of files, under physical names.
     file_schema: SchemaRef,
 }
@@ -29,7 +32,7 @@ pub(super) struct StatisticsOf {
 pub(super) fn columns_of(state: &TableState) -> floe_table_format::Result<StatisticsOf> {
     let mode = state.properties.column_mapping_mode;
     let stored = |field: &&StructField| !state.metadata.partition_columns.contains(&field.name);
-    let mut specs = Vec::new();
+    let (mut specs, mut were_floats) = (Vec::new(), Vec::new());
     let mut open: Vec<(Vec<String>, &StructField)> =
         state.schema.fields.iter().filter(stored).map(|field| (Vec::new(), field)).rev().collect();
     while let Some((mut path, field)) = open.pop() {
@@ -37,6 +40,7 @@ pub(super) fn columns_of(state: &TableState) -> floe_table_format::Result<Statis
         match &field.data_type {
             DataType::Primitive(data_type) => {
                 specs.push(StatsColumnSpec { path, data_type: *data_type, bounds: true });
+                were_floats.push(field.was(PrimitiveType::Float));
             }
             DataType::Struct(inner) => open.extend(inner.fields.iter().rev().map(|field| (path.clone(), field))),
             _ => {}
@@ -45,7 +49,7 @@ pub(super) fn columns_of(state: &TableState) -> floe_table_format::Result<Statis
     let physical = state.schema.to_physical_arrow(mode)?;
     let fields = state.schema.fields.iter().zip(physical.fields()).filter(|(field, _)| stored(field));
     let fields = fields.map(|(_, field)| Arc::new(field.as_ref().clone().with_nullable(true)));
-    Ok(StatisticsOf { specs, file_schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())) })
+    Ok(StatisticsOf { specs, were_floats, file_schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())) })
 }
 
 /// Whether statistics are a JSON object.
@@ -87,10 +91,11 @@ pub(super) async fn compare(
         .specs
         .iter()
         .zip(stats)
-        .map(|(spec, stats)| Watched {
+        .zip(&columns.were_floats)
+        .map(|((spec, stats), was_float)| Watched {
             path: &spec.path,
-            min: known(&stats.min),
-            max: known(&stats.max).map(|max| widened(&max)),
+            min: known(&stats.min).map(|min| if *was_float { around_float(&min, f64::min) } else { min }),
+            max: known(&stats.max).map(|max| if *was_float { around_float(&max, f64::max) } else { widened(&max) }),
             null_count: stats
                 .null_count
                 .is_valid(0)
