@@ -10,7 +10,8 @@
 use std::sync::Arc;
 
 use floe_table_format::clustering::CLUSTERING_DOMAIN;
-use floe_table_format::feature::{Feature, dependents, enable, has_feature, without};
+use floe_table_format::feature::{Feature, dependents, enable, has_feature, required_for, without};
+use floe_table_format::iceberg::{ENABLE_V1, ENABLE_V2};
 use floe_table_format::path::LogFile;
 use floe_table_format::plan::compact::CompactionGroup;
 use floe_table_format::property::name;
@@ -38,7 +39,9 @@ const BARRIERS: u32 = 3;
 const ROW_TRACKING_DOMAIN: &str = "delta.rowTracking";
 /// The features that can be dropped.
 const DROPPABLE: &str = "deletionVectors, columnMapping, typeWidening, v2Checkpoint, vacuumProtocolCheck, checkConstraints, \
-                         inCommitTimestamp, rowTracking, domainMetadata and checkpointProtection";
+                         inCommitTimestamp, rowTracking, domainMetadata, clustering, appendOnly, invariants, changeDataFeed, \
+                         generatedColumns, identityColumns, allowColumnDefaults, icebergCompatV1, icebergCompatV2 and \
+                         checkpointProtection";
 
 impl Table {
     /// Drops a feature from the protocol, so that readers and writers need not know it any more.
@@ -93,6 +96,15 @@ fn is_in_history(feature: &Feature) -> bool {
     )
 }
 
+/// What ends the use of a feature by columns.
+fn instead_of_use(feature: &Feature) -> &'static str {
+    match feature {
+        Feature::Invariants => "ALTER COLUMN ... DROP NOT NULL first",
+        Feature::AllowColumnDefaults => "ALTER COLUMN ... DROP DEFAULT first",
+        _ => "drop the columns first, or CREATE TABLE ... AS SELECT makes a table without",
+    }
+}
+
 struct Dropping<'a> {
     table: &'a Table,
     feature: Feature,
@@ -118,6 +130,15 @@ impl Dropping<'_> {
                     | Feature::InCommitTimestamp
                     | Feature::RowTracking
                     | Feature::DomainMetadata
+                    | Feature::Clustering
+                    | Feature::AppendOnly
+                    | Feature::Invariants
+                    | Feature::ChangeDataFeed
+                    | Feature::GeneratedColumns
+                    | Feature::IdentityColumns
+                    | Feature::AllowColumnDefaults
+                    | Feature::IcebergCompatV1
+                    | Feature::IcebergCompatV2
                     | Feature::CheckpointProtection
             );
         if !droppable {
@@ -143,6 +164,20 @@ impl Dropping<'_> {
                 self.refuse("the table is clustered by physical names, which would be others")
             }
             Feature::ColumnMapping => state.schema.check_names(ColumnMappingMode::None).on(self.table.uri()),
+            Feature::Invariants if state.schema.any_field(|field| !field.nullable) => {
+                self.refuse(format!("columns use it; {}", instead_of_use(feature)))
+            }
+            Feature::Invariants
+            | Feature::GeneratedColumns
+            | Feature::IdentityColumns
+            | Feature::AllowColumnDefaults => {
+                let mut metadata = state.metadata.clone();
+                self.forget(&mut metadata);
+                match required_for(&metadata, &state.schema).on(self.table.uri())?.contains(feature) {
+                    true => self.refuse(format!("columns use it; {}", instead_of_use(feature))),
+                    false => Ok(()),
+                }
+            }
             _ => Ok(()),
         }
     }
@@ -208,6 +243,13 @@ impl Dropping<'_> {
                     transaction.change_mut().adds.push(add);
                 }
             }
+            Feature::Clustering => {
+                state
+                    .domains
+                    .get(CLUSTERING_DOMAIN)
+                    .into_iter()
+                    .for_each(|domain| transaction.set_domain(removed(domain)));
+            }
             Feature::DomainMetadata => {
                 state.domains.values().for_each(|domain| transaction.set_domain(removed(domain)));
             }
@@ -236,6 +278,10 @@ impl Dropping<'_> {
                 "delta.rowTracking.materializedRowCommitVersionColumnName",
             ],
             Feature::CheckpointProtection => &[name::REQUIRE_CHECKPOINT_PROTECTION],
+            Feature::AppendOnly => &[name::APPEND_ONLY],
+            Feature::ChangeDataFeed => &[name::ENABLE_CHANGE_DATA_FEED],
+            Feature::IcebergCompatV1 => &[ENABLE_V1],
+            Feature::IcebergCompatV2 => &[ENABLE_V2],
             _ => &[],
         };
         properties.iter().for_each(|key| drop(configuration.remove(*key)));

@@ -5,6 +5,7 @@ mod changes;
 mod cloning;
 mod clustering;
 mod columns;
+mod drop_features;
 mod errors;
 mod evolution;
 mod feed;
