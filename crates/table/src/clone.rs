@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 
 use floe_storage::{DataStore, StorageError};
 use floe_table_format::deletion_vector::{descriptor_for_file, file_path, path_in, unique_id};
-use floe_table_format::error::printable;
 use floe_table_format::feature::{self, Feature};
 use floe_table_format::path::{DataPath, TableRoot};
 use floe_table_format::property::name;
@@ -332,15 +331,12 @@ fn in_own_file(vector: &DeletionVectorDescriptor, uuid: uuid::Uuid) -> DeletionV
 
 /// In the same folder under another name: one that no file of the table has.
 fn new_place(table: &Table, decoded: &str) -> String {
-    let inside = decoded.trim_start_matches('/');
-    let (folder, file) = match inside.rsplit_once('/') {
+    let folder = match decoded.rsplit_once('/') {
         // Folders outside the source's root mean nothing in the clone.
-        Some((folder, file)) if !TableRoot::is_outside(decoded) => (format!("{folder}/"), file),
-        Some((_, file)) => (String::new(), file),
-        None => (String::new(), inside),
+        Some((folder, _)) if !TableRoot::is_outside(decoded) => format!("{folder}/"),
+        _ => String::new(),
     };
-    let ending = file.find('.').map_or("", |at| &file[at..]);
-    format!("{folder}part-00000-{}-c000{}", table.env().uuid(), printable(ending))
+    format!("{folder}part-00000-{}-c000.parquet", table.env().uuid())
 }
 
 async fn copy(from: &DataStore, from_path: &str, to: &DataStore, to_path: &str) -> floe_storage::Result<()> {
