@@ -41,6 +41,14 @@ class Shell:
     def type(self, text):
         os.write(self.terminal, text.encode())
 
+    def does(self, line, says=None):
+        """Types a line, and waits until it is done."""
+        self.type(line + "\n")
+        self.wait_for(line + "\n")
+        if says:
+            self.wait_for(says)
+        self.wait_for("floe>")
+
     def leaves_with(self, status):
         end = time.monotonic() + 30
         while time.monotonic() < end:
@@ -88,6 +96,14 @@ def main():
         shell.wait_for("floe>")
         print("ok     dot commands")
 
+        shell.type("SEL\t * FROM duc\t;\n")
+        shell.wait_for("│ Al;ma  │")
+        shell.wait_for("floe>")
+        shell.type("SELECT x. FROM ducks x;" + "\x1b[D" * len(" FROM ducks x;") + "na\t\n")
+        shell.wait_for("│ Al;ma  │")
+        shell.wait_for("floe>")
+        print("ok     Tab completes keywords, tables and columns")
+
         shell.type("SELECT * FROM duks;\n")
         shell.wait_for("did you mean ducks")
         shell.wait_for("floe>")
@@ -110,6 +126,63 @@ def main():
         shell.wait_for("floe>")
         print("ok     long results are cut")
 
+        shell.type("\\dt\n")
+        shell.wait_for("ducks")
+        shell.wait_for("floe>")
+        shell.type(".mode csv\n")
+        shell.wait_for("floe>")
+        shell.type("SELECT name, 1 AS n FROM ducks;\n")
+        shell.wait_for("name,n")
+        shell.wait_for("Al;ma,1")
+        shell.wait_for("floe>")
+        shell.type(".mode cvs\n")
+        shell.wait_for("there are table, csv, tsv, json, jsonl, markdown, html, insert, line")
+        shell.wait_for("floe>")
+        shell.type(".once out.csv\n")
+        shell.wait_for("floe>")
+        shell.type("SELECT 'in the file' AS a;\n")
+        shell.wait_for("1 row in")
+        shell.wait_for("floe>")
+        shell.type("SELECT 'on the screen' AS a;\n")
+        shell.wait_for("a\non the screen")
+        shell.wait_for("floe>")
+        with open(f"{folder}/out.csv") as written:
+            assert written.read() == "a\nin the file\n"
+        # Pasted in one go, commands among statements.
+        shell.type("\x1b[200~.output all.csv\n.timing off\nSELECT 1 AS a;\nSELECT 2\n AS a;\x1b[201~\n")
+        shell.wait_for("timing is off")
+        shell.wait_for("1 row\n")
+        shell.wait_for("1 row\n")
+        shell.wait_for("floe>")
+        shell.does(".output")
+        shell.does(".mode table")
+        with open(f"{folder}/all.csv") as written:
+            assert written.read() == "a\n1\na\n2\n"
+        shell.type(".output /no/such/folder/x\n")
+        shell.wait_for("cannot write results to /no/such/folder/x")
+        shell.wait_for("floe>")
+        print("ok     results in other formats and in files")
+
+        with open(f"{folder}/script.sql", "w") as script:
+            script.write(".echo on\nSELECT 'from\n a script'\n  AS a;\nSELECT * FROM duks;\n.mode line\nSELECT 7 AS seven\n")
+        shell.type(".read script.sql\n")
+        shell.wait_for("did you mean ducks")
+        shell.wait_for("SELECT 7 AS seven")
+        shell.wait_for("seven = 7")
+        shell.wait_for("floe>")
+        shell.does(".bail on", "bail is on")
+        shell.does(".read script.sql", "did you mean ducks")
+        shell.does(".echo off", "echo is off")
+        shell.does("SELECT 8 AS eight;", "eight = 8")
+        shell.type(".watch 0.2\n")
+        for _ in range(3):
+            shell.wait_for("eight = 8")
+        shell.type("\x03")
+        shell.wait_for("floe>")
+        shell.does("\\x")
+        shell.does("\\timing on", "timing is on")
+        print("ok     scripts, and statements that run again and again")
+
         shell.type("\x04")
         shell.leaves_with(0)
         print("ok     Ctrl-D leaves")
@@ -117,7 +190,7 @@ def main():
         shell = Shell(binary, folder)
         shell.wait_for("floe>")
         shell.type("\x1b[A")
-        shell.wait_for("generate_series(1, 1000)")
+        shell.wait_for("\\timing on")
         shell.type("\x03")
         shell.wait_for("floe>")
         shell.type(".quit\n")

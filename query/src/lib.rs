@@ -53,6 +53,7 @@ mod statement;
 mod verbs;
 
 pub use error::{QueryError, Result};
+pub use floe_table_format::schema::nearest;
 pub use output::{Done, Outcome};
 pub use provider::FloeTableProvider;
 pub use row_checks::SqlRowChecks;

@@ -1,5 +1,6 @@
 //! A warehouse and a DataFusion context over it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigExtension;
@@ -211,6 +212,15 @@ impl Session {
         let schema = self.warehouse.schema(name).await?;
         self.context.state_ref().write().config_mut().options_mut().catalog.default_schema = schema;
         Ok(())
+    }
+
+    /// The functions that queries can call, of one value, of groups and of windows, in order.
+    pub fn function_names(&self) -> Vec<String> {
+        let state = self.context().state();
+        let mut names: BTreeSet<String> = state.scalar_functions().keys().cloned().collect();
+        names.extend(state.aggregate_functions().keys().cloned());
+        names.extend(state.window_functions().keys().cloned());
+        names.into_iter().collect()
     }
 
     /// The tables of the current schema.

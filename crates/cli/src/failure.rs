@@ -26,6 +26,8 @@ pub(crate) enum Failure {
     Query(Box<QueryError>),
     /// The result could not be written.
     Output(RenderError),
+    /// The file that results are to go to cannot be written.
+    Destination { file: String, error: io::Error },
     /// The store could not be examined.
     Storage(Box<StorageError>),
     /// The store was examined and cannot hold tables.
@@ -82,6 +84,7 @@ impl fmt::Display for Failure {
             Self::Statement { at: Some(at), error } => write!(f, "{at}: {error}"),
             Self::Statement { at: None, error } | Self::Query(error) => error.fmt(f),
             Self::Output(error) => error.fmt(f),
+            Self::Destination { file, .. } => write!(f, "cannot write results to {file}"),
             Self::Storage(error) => error.fmt(f),
             Self::UnfitStore { uri } => {
                 write!(f, "{uri} cannot hold tables that are written to: writers could overwrite each other")
@@ -99,7 +102,7 @@ impl fmt::Display for Failure {
 impl Error for Failure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Input { error, .. } => Some(error),
+            Self::Input { error, .. } | Self::Destination { error, .. } => Some(error),
             Self::Statement { error, .. } | Self::Query(error) => error.source(),
             Self::Output(error) => error.source(),
             Self::Storage(error) => error.source(),

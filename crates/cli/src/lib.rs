@@ -19,6 +19,7 @@ mod message;
 mod place;
 mod runtimes;
 mod session;
+mod settings;
 
 mod care;
 mod doctor;

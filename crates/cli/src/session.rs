@@ -1,9 +1,10 @@
 //! One session, its statements run in turn, their results written as they come.
 
 use std::future::Future;
-use std::io::{self, BufWriter, Write};
-use std::sync::Arc;
+use std::io::{BufWriter, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use floe_query::{
     Checked, Done, Outcome, ParsedStatement, QueryError, Session, SessionOptions, TableCheck, split_statements,
@@ -17,20 +18,24 @@ use crate::arguments::Request;
 use crate::failure::Failure;
 use crate::message::Messages;
 use crate::place;
-use crate::render::{Format, Shown, Surface, renderer};
+use crate::render::{Shown, renderer};
 use crate::runtimes::Runtimes;
+use crate::settings::Settings;
 
 /// Runs statements and shows what comes of them. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Runner {
     session: Session,
     messages: Arc<Messages>,
-    format: Format,
+    settings: Arc<Mutex<Settings>>,
     env: Env,
     /// Set when nobody waits for this run any more. Its task ends at its next pause; until then it must not begin another
     /// statement or write to a terminal that shows a prompt again.
     given_up: Arc<AtomicBool>,
 }
+
+/// How long a completion may take.
+const SOON: Duration = Duration::from_millis(1500);
 
 /// The storage options of the environment, overridden by those of the command line.
 pub(crate) fn storage_options(given: &[(String, String)]) -> StorageOptions {
@@ -51,7 +56,7 @@ impl Runner {
         let runner = Self {
             session,
             messages: messages.clone(),
-            format: request.format,
+            settings: Arc::new(Mutex::new(Settings::new(request.format))),
             env: Env::system(),
             given_up: Arc::default(),
         };
@@ -64,6 +69,66 @@ impl Runner {
             messages.note(&format!("opened {given} as {}", place.name));
         }
         Ok(runner)
+    }
+
+    /// The functions that queries can call.
+    pub(crate) fn function_names(&self) -> Vec<String> {
+        self.session.function_names()
+    }
+
+    /// The tables of the current schema; none where the store does not answer soon.
+    pub(crate) fn table_names(&self, runtimes: &Runtimes) -> Vec<String> {
+        let tables = async { Some(self.session.tables().await.ok()?.into_iter().map(|table| table.name).collect()) };
+        self.soon(runtimes, tables).unwrap_or_default()
+    }
+
+    /// The columns of a table; none where there is no such table or the store does not answer soon.
+    pub(crate) fn column_names(&self, runtimes: &Runtimes, table: &str) -> Vec<String> {
+        let columns = async {
+            let table = self.session.table(table).await.ok()?;
+            let snapshot = table.cached_snapshot().await.ok()?;
+            Some(snapshot.schema().fields.iter().map(|field| field.name.clone()).collect())
+        };
+        self.soon(runtimes, columns).unwrap_or_default()
+    }
+
+    /// What the work comes to, if it does so before a person wonders.
+    fn soon<T>(&self, runtimes: &Runtimes, work: impl Future<Output = Option<T>>) -> Option<T> {
+        runtimes.work.block_on(async {
+            tokio::select! {
+                found = work => found,
+                () = self.env.sleep(SOON) => None,
+            }
+        })
+    }
+
+    /// What is set for the results to come.
+    pub(crate) fn settings(&self) -> MutexGuard<'_, Settings> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What becomes true with the next Ctrl-C, whoever else takes notice of it.
+    pub(crate) fn note_interrupt(&self, runtimes: &Runtimes) -> Arc<AtomicBool> {
+        let pressed = Arc::new(AtomicBool::new(false));
+        let noted = pressed.clone();
+        runtimes.work.block_on(async {
+            self.env.spawn(async move {
+                if tokio::signal::ctrl_c().await.is_ok() {
+                    noted.store(true, Ordering::Release);
+                }
+            });
+        });
+        pressed
+    }
+
+    /// Waits, unless Ctrl-C is pressed.
+    pub(crate) fn pause(&self, runtimes: &Runtimes, pause: Duration) -> Result<(), Failure> {
+        runtimes.waiting.block_on(async {
+            tokio::select! {
+                () = self.env.sleep(pause) => Ok(()),
+                Ok(()) = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+            }
+        })
     }
 
     /// How this runner talks.
@@ -157,16 +222,22 @@ impl Runner {
         self.check_not_given_up()?;
         match outcome {
             Outcome::Done(Done { message, .. }) => {
-                let took = duration(self.env.now().0 - began.0);
-                if message.is_empty() {
-                    self.messages.aside(&format!("done in {took}"));
-                } else {
-                    self.messages.note(&format!("{message}, in {took}"));
+                let took = self.took(began.0);
+                match (message.is_empty(), took) {
+                    (true, Some(took)) => self.messages.aside(&format!("done in {took}")),
+                    (true, None) => self.messages.aside("done"),
+                    (false, Some(took)) => self.messages.note(&format!("{message}, in {took}")),
+                    (false, None) => self.messages.note(&message),
                 }
             }
             Outcome::Rows(mut rows) => {
-                let mut out = BufWriter::with_capacity(64 << 10, io::stdout());
-                let mut renderer = renderer(self.format, &rows.schema(), Surface::stdout());
+                let (format, insert_into, destination) = {
+                    let mut settings = self.settings();
+                    (settings.format, settings.insert_into.clone(), settings.destination()?)
+                };
+                let (sink, surface) = destination;
+                let mut out = BufWriter::with_capacity(64 << 10, sink);
+                let mut renderer = renderer(format, &rows.schema(), surface, &insert_into);
                 while let Some(batch) = rows.next().await {
                     self.check_not_given_up()?;
                     let batch = batch.map_err(|error| Failure::from(QueryError::from(error)));
@@ -179,20 +250,26 @@ impl Runner {
                 }
                 let shown = renderer.finish(&mut out)?;
                 out.flush().map_err(|error| Failure::Output(error.into()))?;
-                self.messages.aside(&footer(shown, self.env.now().0 - began.0));
+                self.messages.aside(&footer(shown, self.took(began.0)));
             }
         }
         Ok(())
     }
+
+    /// How long it took since then, if that is to be said.
+    fn took(&self, began_ms: i64) -> Option<String> {
+        self.settings().timing.then(|| duration(self.env.now().0 - began_ms))
+    }
 }
 
-fn footer(Shown { rows, shown }: Shown, elapsed_ms: i64) -> String {
+fn footer(Shown { rows, shown }: Shown, took: Option<String>) -> String {
     let rows_text = match rows {
         1 => "1 row".to_owned(),
         rows => format!("{} rows", grouped(rows)),
     };
     let cut = if shown < rows { format!(", {shown} shown") } else { String::new() };
-    format!("{rows_text}{cut} in {}", duration(elapsed_ms))
+    let took = took.map_or_else(String::new, |took| format!(" in {took}"));
+    format!("{rows_text}{cut}{took}")
 }
 
 /// Milliseconds as a person says them.
@@ -225,8 +302,10 @@ mod tests {
 
     #[test]
     fn the_footer_says_what_was_left_out() {
-        assert_eq!(footer(Shown { rows: 1, shown: 1 }, 7), "1 row in 7 ms");
-        assert_eq!(footer(Shown { rows: 6_001_215, shown: 40 }, 1_234), "6,001,215 rows, 40 shown in 1.23 s");
-        assert_eq!(footer(Shown { rows: 0, shown: 0 }, 61_000), "0 rows in 1 min 1 s");
+        let footer = |rows, shown, ms: Option<i64>| footer(Shown { rows, shown }, ms.map(duration));
+        assert_eq!(footer(1, 1, Some(7)), "1 row in 7 ms");
+        assert_eq!(footer(6_001_215, 40, Some(1_234)), "6,001,215 rows, 40 shown in 1.23 s");
+        assert_eq!(footer(0, 0, Some(61_000)), "0 rows in 1 min 1 s");
+        assert_eq!(footer(2, 2, None), "2 rows");
     }
 }

@@ -1,26 +1,44 @@
 //! The shell: read a statement, run it, again.
 
-use std::path::PathBuf;
+mod commands;
+mod completion;
+mod helper;
+mod words;
 
-use rustyline::completion::Completer;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use clap::ValueEnum;
+
 use rustyline::error::ReadlineError;
-use rustyline::highlight::Highlighter;
-use rustyline::hint::Hinter;
 use rustyline::history::FileHistory;
-use rustyline::validate::{ValidationContext, ValidationResult, Validator};
-use rustyline::{Config, Editor, Helper};
+use rustyline::{CompletionType, Config, Editor};
 
 use crate::arguments::Request;
 use crate::failure::Failure;
+use crate::render::Format;
 use crate::runtimes::Runtimes;
 use crate::session::Runner;
+use crate::shell::commands::{Switch, Typed, is_command};
+use crate::shell::helper::Statements;
 
 const HELP: &str = "\
 Statements end with a semicolon and may span lines. Commands begin with a dot:
   .help            this text
-  .tables          the tables there are
-  .schema [TABLE]  the columns of a table, or of all tables
-  .quit, .exit     leave; so does Ctrl-D
+  .tables          the tables there are                          \\dt
+  .schemas         the schemas there are                         \\dn, \\l
+  .schema [TABLE]  the columns of a table, or of all tables      \\d
+  .mode [FORMAT]   how results are written: table, csv, tsv, json, jsonl, markdown,
+                   html, line, insert [TABLE]                    \\x for line and back
+  .output [FILE]   results go into a file, or to the screen      \\o
+  .once FILE       the next result goes into a file
+  .read FILE       runs a script                                 \\i
+  .watch [SECONDS] runs the last statement again and again       \\watch
+  .timing on|off   whether it is said how long a statement took  \\timing
+  .echo on|off     whether statements of scripts are said
+  .bail on|off     whether a script ends with its first error
+  .quit, .exit     leave; so does Ctrl-D                         \\q
 
 Ctrl-C gives up the statement that runs, or the line being typed.
 
@@ -33,21 +51,23 @@ To begin with:
 
 /// Talks until the person leaves.
 pub(crate) fn converse(runner: &Runner, runtimes: &Runtimes, request: &Request) -> Result<(), Failure> {
-    let config = Config::builder().auto_add_history(false).build();
-    let mut editor = Editor::<Statements, FileHistory>::with_config(config).map_err(Failure::Terminal)?;
-    editor.set_helper(Some(Statements));
+    let config = Config::builder().auto_add_history(false).completion_type(CompletionType::List).build();
+    let mut editor = Editor::<Statements<'_>, FileHistory>::with_config(config).map_err(Failure::Terminal)?;
+    let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    editor.set_helper(Some(Statements { runner, runtimes, colours }));
     let history = history_file();
     if let Some(history) = &history {
         // There is none the first time.
         let _ = editor.load_history(history);
     }
     greet(runner, request);
+    let mut talk = Talk { runner, runtimes, last: None, before_lines: None, scripts_deep: 0 };
     loop {
         match editor.readline("floe> ") {
             Ok(text) if text.trim().is_empty() => {}
             Ok(text) => {
                 remember(&mut editor, history.as_deref(), &text);
-                match obey(runner, runtimes, &text) {
+                match talk.take_in(&text) {
                     Ok(Next::Read) => {}
                     Ok(Next::Leave) => return Ok(()),
                     Err(failure) if failure.output_closed() => return Err(failure),
@@ -60,6 +80,9 @@ pub(crate) fn converse(runner: &Runner, runtimes: &Runtimes, request: &Request) 
         }
     }
 }
+
+/// Scripts that read scripts, at most.
+const SCRIPTS_DEEP_MAX: usize = 16;
 
 #[derive(Debug, PartialEq, Eq)]
 enum Next {
@@ -77,61 +100,147 @@ fn greet(runner: &Runner, request: &Request) {
     ));
 }
 
-/// Runs what was typed.
-fn obey(runner: &Runner, runtimes: &Runtimes, text: &str) -> Result<Next, Failure> {
-    let statements = match Typed::parse(text) {
-        Typed::Sql(sql) => sql,
-        Typed::AllColumns => {
-            runner.run_all_columns(runtimes)?;
-            return Ok(Next::Read);
-        }
-        Typed::Help => {
-            runner.messages().note(HELP);
-            return Ok(Next::Read);
-        }
-        Typed::Leave => return Ok(Next::Leave),
-        Typed::Unknown(command) => {
-            runner.messages().note(&format!("unknown command {command}; .help lists the commands"));
-            return Ok(Next::Read);
-        }
-    };
-    runner.run_script(runtimes, statements, "input".to_owned())?;
-    Ok(Next::Read)
+/// A conversation: what was said before matters to some commands.
+struct Talk<'a> {
+    runner: &'a Runner,
+    runtimes: &'a Runtimes,
+    /// The statements that ran last.
+    last: Option<String>,
+    /// The format before `\x`.
+    before_lines: Option<Format>,
+    scripts_deep: usize,
 }
 
-/// What a person typed.
-#[derive(Debug, PartialEq, Eq)]
-enum Typed {
-    /// Statements to run.
-    Sql(String),
-    /// The columns of every table.
-    AllColumns,
-    Help,
-    Leave,
-    Unknown(String),
-}
+impl Talk<'_> {
+    /// Does what was typed, or pasted: then commands may stand among statements.
+    fn take_in(&mut self, text: &str) -> Result<Next, Failure> {
+        let mixed = text.trim().lines().skip(1).any(is_command);
+        if mixed { self.lines(text) } else { self.obey(text) }
+    }
 
-impl Typed {
-    fn parse(text: &str) -> Self {
-        let text = text.trim();
-        if !text.starts_with('.') {
-            return Self::Sql(text.to_owned());
+    /// Does what one command or some statements say.
+    fn obey(&mut self, text: &str) -> Result<Next, Failure> {
+        let runner = self.runner;
+        let note = |text: &str| runner.messages().note(text);
+        match Typed::parse(text) {
+            Typed::Sql(sql) => self.run(sql)?,
+            Typed::AllColumns => runner.run_all_columns(self.runtimes)?,
+            Typed::Help => note(HELP),
+            Typed::Leave => return Ok(Next::Leave),
+            Typed::Mode(None, _) => note(&format!("results are written as {}", name_of(runner.settings().format))),
+            Typed::Mode(Some(name), table) => match Format::from_str(&name, true) {
+                Ok(format) => {
+                    let mut settings = runner.settings();
+                    settings.format = format;
+                    if let Some(table) = table {
+                        settings.insert_into = table;
+                    }
+                }
+                Err(_) => {
+                    let known: Vec<String> = Format::value_variants().iter().map(|format| name_of(*format)).collect();
+                    note(&format!("there is no format {name}; there are {}", known.join(", ")));
+                }
+            },
+            Typed::Lines => {
+                let mut settings = runner.settings();
+                match self.before_lines.take() {
+                    Some(before) => settings.format = before,
+                    None => self.before_lines = Some(std::mem::replace(&mut settings.format, Format::Line)),
+                }
+            }
+            Typed::Output(file) => runner.settings().send_to(file.as_deref())?,
+            Typed::Once(file) => runner.settings().send_next_to(&file)?,
+            Typed::Switch(which, given) => {
+                let on = {
+                    let mut settings = runner.settings();
+                    let switch = match which {
+                        Switch::Timing => &mut settings.timing,
+                        Switch::Echo => &mut settings.echo,
+                        Switch::Bail => &mut settings.bail,
+                    };
+                    *switch = given.unwrap_or(!*switch);
+                    *switch
+                };
+                note(&format!("{} is {}", which.name(), if on { "on" } else { "off" }));
+            }
+            Typed::Read(file) => return self.read(&file),
+            Typed::Watch(seconds) => self.watch(Duration::from_secs_f64(seconds))?,
+            Typed::Unknown(what) => note(&what),
         }
-        let text = text.trim_end_matches(|c: char| c == ';' || c.is_whitespace());
-        let (command, argument) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
-        let argument = argument.trim();
-        match (command, argument) {
-            (".help", _) => Self::Help,
-            (".quit" | ".exit", _) => Self::Leave,
-            (".tables", "") => Self::Sql("SHOW TABLES".to_owned()),
-            (".schema", "") => Self::AllColumns,
-            (".schema", table) => Self::Sql(format!("DESCRIBE {table}")),
-            _ => Self::Unknown(text.to_owned()),
+        Ok(Next::Read)
+    }
+
+    fn run(&mut self, sql: String) -> Result<(), Failure> {
+        if self.runner.settings().echo {
+            self.runner.messages().note(sql.trim());
         }
+        self.last = Some(sql.clone());
+        self.runner.run_script(self.runtimes, sql, "input".to_owned())
+    }
+
+    /// Runs the last statements again and again, until Ctrl-C or an error.
+    fn watch(&mut self, pause: Duration) -> Result<(), Failure> {
+        let Some(sql) = self.last.clone() else {
+            self.runner.messages().note("there is no statement to run again yet");
+            return Ok(());
+        };
+        // Ctrl-C may come while nobody waits for it, between a statement and the pause after it.
+        let pressed = self.runner.note_interrupt(self.runtimes);
+        while !pressed.load(Ordering::Acquire) {
+            let ran = self.runner.run_script(self.runtimes, sql.clone(), "input".to_owned());
+            match ran.and_then(|()| self.runner.pause(self.runtimes, pause)) {
+                Err(Failure::Interrupted) => break,
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what the lines of a file say, as if they were typed. Errors are said, and end it where `.bail` is on.
+    fn read(&mut self, file: &str) -> Result<Next, Failure> {
+        if self.scripts_deep == SCRIPTS_DEEP_MAX {
+            self.runner
+                .messages()
+                .note(&format!("{file} is not read: {SCRIPTS_DEEP_MAX} scripts read each other already"));
+            return Ok(Next::Read);
+        }
+        let text = std::fs::read_to_string(file).map_err(|error| Failure::Input { from: file.to_owned(), error })?;
+        self.scripts_deep += 1;
+        let next = self.lines(&text);
+        self.scripts_deep -= 1;
+        next
+    }
+
+    fn lines(&mut self, text: &str) -> Result<Next, Failure> {
+        let mut open = String::new();
+        let mut lines = text.lines().peekable();
+        while let Some(line) = lines.next() {
+            if open.trim().is_empty() {
+                open.clear();
+            }
+            open.push_str(line);
+            open.push('\n');
+            let whole = is_whole(&open) || lines.peek().is_none();
+            if !whole || open.trim().is_empty() {
+                continue;
+            }
+            match self.obey(&std::mem::take(&mut open)) {
+                Ok(Next::Read) => {}
+                Ok(Next::Leave) => return Ok(Next::Leave),
+                Err(failure @ Failure::Interrupted) => return Err(failure),
+                Err(failure) if failure.output_closed() || self.runner.settings().bail => return Err(failure),
+                Err(failure) => self.runner.messages().error(&failure),
+            }
+        }
+        Ok(Next::Read)
     }
 }
 
-fn remember(editor: &mut Editor<Statements, FileHistory>, history: Option<&std::path::Path>, text: &str) {
+fn name_of(format: Format) -> String {
+    format.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+fn remember(editor: &mut Editor<Statements<'_>, FileHistory>, history: Option<&std::path::Path>, text: &str) {
     let added = editor.add_history_entry(text.trim_end()).unwrap_or(false);
     let (true, Some(history)) = (added, history) else { return };
     // History is a convenience: a home that cannot be written to is no reason to complain at every line.
@@ -150,27 +259,9 @@ fn history_file() -> Option<PathBuf> {
     Some(state.join("floe/history"))
 }
 
-/// Tells the editor when Enter ends a statement and when it begins another line.
-struct Statements;
-
-impl Validator for Statements {
-    fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
-        Ok(if is_whole(context.input()) { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
-    }
-}
-
 fn is_whole(text: &str) -> bool {
     let trimmed = text.trim();
-    trimmed.is_empty() || trimmed.starts_with('.') || floe_query::is_complete(text)
-}
-
-impl Helper for Statements {}
-impl Highlighter for Statements {}
-impl Hinter for Statements {
-    type Hint = String;
-}
-impl Completer for Statements {
-    type Candidate = String;
+    trimmed.is_empty() || is_command(trimmed) || floe_query::is_complete(text)
 }
 
 #[cfg(test)]
@@ -178,25 +269,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dot_commands_are_understood() {
-        let sql = |text: &str| Typed::Sql(text.to_owned());
-        for (text, typed) in [
-            (".help", Typed::Help),
-            (" .quit ", Typed::Leave),
-            (".exit;", Typed::Leave),
-            (".tables", sql("SHOW TABLES")),
-            (".schema", Typed::AllColumns),
-            (".schema  ducks ;", sql("DESCRIBE ducks")),
-            (".tabels", Typed::Unknown(".tabels".to_owned())),
-            ("SELECT .5;", sql("SELECT .5;")),
-        ] {
-            assert_eq!(Typed::parse(text), typed, "{text}");
-        }
-    }
-
-    #[test]
     fn enter_runs_whole_statements_only() {
-        for whole in ["", ".tables", "SELECT 1;", "SELECT ';' ; -- done", "SELECT 1; SELECT 2;"] {
+        for whole in ["", ".tables", "\\dt", "SELECT 1;", "SELECT ';' ; -- done", "SELECT 1; SELECT 2;"] {
             assert!(is_whole(whole), "{whole:?}");
         }
         for open in ["SELECT 1", "SELECT ';", "SELECT 1 -- ;", "SELECT 1 /* ; ", "SELECT 1; SELECT 2"] {

@@ -1,4 +1,4 @@
-//! Comma-separated values after RFC 4180.
+//! Values separated by commas after RFC 4180, or by tabs with the same quotes.
 
 use std::io::Write;
 
@@ -12,20 +12,21 @@ use super::{RenderError, Renderer, Shown, Surface};
 
 pub(super) struct Csv {
     header: Option<Vec<String>>,
+    separator: char,
     terminal: bool,
     rows: u64,
 }
 
 impl Csv {
-    pub(super) fn new(schema: &SchemaRef, surface: Surface) -> Self {
+    pub(super) fn new(schema: &SchemaRef, surface: Surface, separator: char) -> Self {
         let header = schema.fields().iter().map(|field| field.name().clone()).collect();
-        Self { header: Some(header), terminal: surface.terminal, rows: 0 }
+        Self { header: Some(header), separator, terminal: surface.terminal, rows: 0 }
     }
 
     /// Quotes what a reader would split or take for null. A terminal is no file: there, control characters are escaped.
     fn field(&self, text: &str, line: &mut String) {
         let text = if self.terminal { escape_control(text) } else { text.into() };
-        if text.is_empty() || text.contains([',', '"', '\n', '\r']) {
+        if text.is_empty() || text.contains([self.separator, '"', '\n', '\r']) {
             line.push('"');
             line.push_str(&text.replace('"', "\"\""));
             line.push('"');
@@ -39,7 +40,7 @@ impl Csv {
         let mut line = String::new();
         for (column, name) in names.iter().enumerate() {
             if column > 0 {
-                line.push(',');
+                line.push(self.separator);
             }
             self.field(name, &mut line);
         }
@@ -60,7 +61,7 @@ impl Renderer for Csv {
             line.clear();
             for (column, json) in nested.iter().enumerate() {
                 if column > 0 {
-                    line.push(',');
+                    line.push(self.separator);
                 }
                 if batch.column(column).is_null(row) {
                     continue;

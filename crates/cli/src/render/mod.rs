@@ -1,10 +1,12 @@
 //! Results as text: one renderer a format, fed batch by batch.
 //!
-//! A renderer holds a bounded part of the result. `csv`, `json`, `jsonl`, `markdown` and `line` write each batch as it
+//! A renderer holds a bounded part of the result. All but `table` write each batch as it
 //! comes; `table` has to know its column widths first, so it looks at the first rows and then streams with these widths.
 
 mod cells;
 mod csv;
+mod html;
+mod insert;
 mod json;
 mod line;
 mod markdown;
@@ -26,12 +28,18 @@ pub enum Format {
     Table,
     /// Comma-separated values with a header line; an empty field is null, `""` an empty string.
     Csv,
+    /// As csv, with tabs between.
+    Tsv,
     /// One JSON array of objects.
     Json,
     /// One JSON object a line.
     Jsonl,
     /// A Markdown table.
     Markdown,
+    /// An HTML table.
+    Html,
+    /// One INSERT statement a row.
+    Insert,
     /// One `name = value` line a field.
     Line,
 }
@@ -93,13 +101,18 @@ pub trait Renderer {
 }
 
 /// The renderer of a format for results of this schema.
-pub fn renderer(format: Format, schema: &SchemaRef, surface: Surface) -> Box<dyn Renderer + Send> {
+///
+/// Rows of [`Format::Insert`] go into `insert_into`, written as it stands.
+pub fn renderer(format: Format, schema: &SchemaRef, surface: Surface, insert_into: &str) -> Box<dyn Renderer + Send> {
     match format {
         Format::Table => Box::new(table::Table::new(schema, surface)),
-        Format::Csv => Box::new(csv::Csv::new(schema, surface)),
+        Format::Csv => Box::new(csv::Csv::new(schema, surface, ',')),
+        Format::Tsv => Box::new(csv::Csv::new(schema, surface, '\t')),
         Format::Json => Box::new(json::Json::array()),
         Format::Jsonl => Box::new(json::Json::lines()),
         Format::Markdown => Box::new(markdown::Markdown::new(schema)),
+        Format::Html => Box::new(html::Html::new(schema)),
+        Format::Insert => Box::new(insert::Insert::new(schema, insert_into)),
         Format::Line => Box::new(line::Line::new(schema)),
     }
 }

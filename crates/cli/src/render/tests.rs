@@ -8,7 +8,7 @@ use super::*;
 const TERMINAL: Surface = Surface { terminal: true, width: Some(80) };
 
 fn render(format: Format, surface: Surface, schema: &SchemaRef, batches: &[RecordBatch]) -> (String, Shown) {
-    let mut renderer = renderer(format, schema, surface);
+    let mut renderer = renderer(format, schema, surface, "results");
     let mut out = Vec::new();
     for batch in batches {
         renderer.batch(batch, &mut out).expect("memory takes all text");
@@ -166,4 +166,51 @@ fn no_columns_is_no_panic() {
     for format in [Format::Table, Format::Csv, Format::Json, Format::Jsonl, Format::Markdown, Format::Line] {
         let _ = render(format, TERMINAL, &schema, &[]);
     }
+}
+
+#[test]
+fn tabs_separate_and_commas_need_no_quotes() {
+    let text: ArrayRef = Arc::new(StringArray::from(vec![Some("a,b"), Some("c\td"), None]));
+    let batch = RecordBatch::try_from_iter([("t", text), ("n", numbers(3).column(0).clone())]).expect("columns");
+    check(Format::Tsv, &batch, "t\tn\na,b\t0\n\"c\td\"\t1\n\t2\n");
+}
+
+#[test]
+fn html_escapes_and_tells_null_from_an_empty_text() {
+    let text: ArrayRef = Arc::new(StringArray::from(vec![Some("<b>&\"\u{1b}[31m"), Some(""), None]));
+    let batch = RecordBatch::try_from_iter([("t<", text), ("n", numbers(3).column(0).clone())]).expect("columns");
+    check(
+        Format::Html,
+        &batch,
+        "<table>\n<thead>\n<tr><th>t&lt;</th><th>n</th></tr>\n</thead>\n<tbody>\n\
+         <tr><td>&lt;b&gt;&amp;&quot;\\u{1b}[31m</td><td align=\"right\">0</td></tr>\n\
+         <tr><td></td><td align=\"right\">1</td></tr>\n\
+         <tr><td class=\"null\"></td><td align=\"right\">2</td></tr>\n</tbody>\n</table>\n",
+    );
+    check(
+        Format::Html,
+        &batch.slice(0, 0),
+        "<table>\n<thead>\n<tr><th>t&lt;</th><th>n</th></tr>\n</thead>\n<tbody>\n</tbody>\n</table>\n",
+    );
+}
+
+#[test]
+fn inserts_are_statements_of_each_row() {
+    let text: ArrayRef = Arc::new(StringArray::from(vec![Some("it's"), None]));
+    let numbers: ArrayRef = Arc::new(Float64Array::from(vec![Some(f64::NAN), Some(-1.5)]));
+    let days: ArrayRef = Arc::new(arrow::array::Date32Array::from(vec![0, 1]));
+    let bytes: ArrayRef = Arc::new(arrow::array::BinaryArray::from(vec![&b"\x00\xff"[..], b""]));
+    let yes: ArrayRef = Arc::new(BooleanArray::from(vec![true, false]));
+    let batch = RecordBatch::try_from_iter([("a`b", text), ("n", numbers), ("d", days), ("x", bytes), ("y", yes)]);
+    check(
+        Format::Insert,
+        &batch.expect("columns of one length"),
+        "INSERT INTO results (`a``b`, `n`, `d`, `x`, `y`) VALUES ('it''s', CAST('NaN' AS DOUBLE), DATE '1970-01-01', X'00ff', true);\n\
+         INSERT INTO results (`a``b`, `n`, `d`, `x`, `y`) VALUES (NULL, -1.5, DATE '1970-01-02', X'', false);\n",
+    );
+    let list: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>([Some([Some(1)])]));
+    let batch = RecordBatch::try_from_iter([("l", list)]).expect("a column");
+    let mut renderer = renderer(Format::Insert, &batch.schema(), Surface::default(), "t");
+    let error = renderer.batch(&batch, &mut Vec::new()).expect_err("no literal");
+    assert!(std::error::Error::source(&error).is_some_and(|why| why.to_string().contains("column l")), "{error}");
 }

@@ -129,11 +129,11 @@ async fn row_tracking_goes_with_its_ids_and_its_domain() {
 
 #[tokio::test]
 async fn what_cannot_be_dropped_is_told() {
-    let world = world(&[("delta.feature.vacuumProtocolCheck", "supported")]).await;
+    let supported = [("delta.feature.vacuumProtocolCheck", "supported"), ("delta.feature.timestampNtz", "supported")];
+    let world = world(&supported).await;
     for (feature, truncate_history, expected) in [
         ("nosuch", false, "does not have it"),
-        ("appendOnly", false, "can be dropped"),
-        ("invariants", false, "can be dropped"),
+        ("timestampNtz", false, "can be dropped"),
         ("checkpointProtection", false, "does not have it"),
     ] {
         let told = refused(&world.table, feature, truncate_history).await;

@@ -1,0 +1,244 @@
+//! What could be meant by a word that is typed half.
+
+use super::words::{KEYWORDS, Kind, Part, parts};
+use crate::render::Format;
+
+/// What there is to name.
+pub(super) trait Catalog {
+    /// The tables that can be named without a schema.
+    fn tables(&self) -> Vec<String>;
+    /// The columns of a table, by its name or its path in quotes; none if there is no such table.
+    fn columns(&self, table: &str) -> Vec<String>;
+    fn functions(&self) -> Vec<String>;
+    /// The names in a folder of this machine, those of folders with a slash at the end.
+    fn folder(&self, path: &str) -> Vec<String>;
+}
+
+/// Commands that take a file.
+const OF_FILES: [&str; 5] = [".read", ".output", ".once", "\\i", "\\o"];
+/// Commands that take a table.
+const OF_TABLES: [&str; 3] = [".schema", "\\d", ".tables"];
+const COMMANDS: [&str; 14] = [
+    ".bail", ".echo", ".exit", ".help", ".mode", ".once", ".output", ".quit", ".read", ".schema", ".schemas",
+    ".tables", ".timing", ".watch",
+];
+/// Words after which a table comes.
+const BEFORE_TABLES: [&str; 10] =
+    ["FROM", "JOIN", "INTO", "UPDATE", "TABLE", "OPTIMIZE", "VACUUM", "DESCRIBE", "CLONE", "USING"];
+
+/// Where the word begins that the text before the cursor ends with, and what it could become.
+pub(super) fn complete(before: &str, whole: &str, catalog: &dyn Catalog) -> (usize, Vec<String>) {
+    if super::commands::is_command(before) {
+        return of_command(before, catalog);
+    }
+    let typed = parts(before);
+    match typed.last() {
+        Some(last) if last.kind == Kind::Text && last.open => {
+            let path = &before[last.start + 1..];
+            let (from, found) = of_path(path, catalog);
+            (last.start + 1 + from, found)
+        }
+        Some(last) if last.kind == Kind::Comment => (before.len(), Vec::new()),
+        Some(last) if last.kind == Kind::Word && last.end == before.len() => {
+            of_word(before, whole, &typed, last.start, catalog)
+        }
+        Some(last) if last.of(before) == "." && last.end == before.len() => {
+            of_word(before, whole, &typed, before.len(), catalog)
+        }
+        // After a blank: whatever can stand there.
+        _ => of_word(before, whole, &typed, before.len(), catalog),
+    }
+}
+
+fn of_command(before: &str, catalog: &dyn Catalog) -> (usize, Vec<String>) {
+    let start = before.len() - before.trim_start().len();
+    let Some((command, argument)) = before[start..].split_once(' ') else {
+        return (start, beginning_with(&before[start..], COMMANDS.map(str::to_owned)));
+    };
+    let from = before.len() - argument.trim_start().len();
+    let argument = &before[from..];
+    match command {
+        ".mode" => {
+            use clap::ValueEnum;
+            let names = Format::value_variants().iter().filter_map(|format| format.to_possible_value());
+            (from, beginning_with(argument, names.map(|name| name.get_name().to_owned())))
+        }
+        _ if OF_FILES.contains(&command) => {
+            let (at, found) = of_path(argument, catalog);
+            (from + at, found)
+        }
+        _ if OF_TABLES.contains(&command) => (from, beginning_with(argument, catalog.tables())),
+        _ => (before.len(), Vec::new()),
+    }
+}
+
+/// The names in the folder of a path that begin as its last part does.
+fn of_path(path: &str, catalog: &dyn Catalog) -> (usize, Vec<String>) {
+    if path.contains("://") {
+        return (path.len(), Vec::new());
+    }
+    let from = path.rfind('/').map_or(0, |slash| slash + 1);
+    let (folder, name) = path.split_at(from);
+    let shown = |found: &String| name.starts_with('.') || !found.starts_with('.');
+    let found = catalog.folder(folder).into_iter().filter(shown).filter(|found| found.starts_with(name));
+    let mut found: Vec<String> = found.collect();
+    found.sort();
+    (from, found)
+}
+
+fn of_word(before: &str, whole: &str, typed: &[Part], start: usize, catalog: &dyn Catalog) -> (usize, Vec<String>) {
+    let prefix = &before[start..];
+    let earlier: Vec<&Part> = typed.iter().filter(|part| part.end <= start).collect();
+    let sources = sources(whole);
+    if let [.., qualifier, dot] = earlier.as_slice()
+        && dot.of(before) == "."
+        && dot.end == start
+    {
+        let qualifier = unquoted(qualifier.of(before));
+        let of_it = sources.iter().find(|(_, alias)| alias.eq_ignore_ascii_case(&qualifier));
+        let table = of_it.map_or(qualifier.clone(), |(table, _)| table.clone());
+        return (start, beginning_with(prefix, catalog.columns(&table)));
+    }
+    let last = earlier.last().map(|part| part.of(before).to_ascii_uppercase());
+    if last.as_deref().is_some_and(|last| BEFORE_TABLES.contains(&last)) {
+        return (start, beginning_with(prefix, catalog.tables()));
+    }
+    if prefix.is_empty() {
+        // Everything would be too much.
+        return (start, Vec::new());
+    }
+    let mut found: Vec<String> =
+        sources.iter().flat_map(|(table, _)| beginning_with(prefix, catalog.columns(table))).collect();
+    found.extend(beginning_with(prefix, catalog.tables()));
+    let small = prefix.starts_with(|c: char| c.is_lowercase());
+    let keywords = KEYWORDS.iter().map(|word| if small { word.to_lowercase() } else { (*word).to_owned() });
+    found.extend(beginning_with(prefix, keywords));
+    found.extend(beginning_with(prefix, catalog.functions()).into_iter().map(|name| name + "("));
+    let mut seen = std::collections::HashSet::new();
+    found.retain(|name| seen.insert(name.clone()));
+    (start, found)
+}
+
+/// The tables of a statement, each with the name that its columns go by.
+fn sources(text: &str) -> Vec<(String, String)> {
+    let all = parts(text);
+    let mut sources = Vec::new();
+    for (at, part) in all.iter().enumerate() {
+        let word = part.of(text).to_ascii_uppercase();
+        if part.kind != Kind::Word || !["FROM", "JOIN", "INTO", "UPDATE", "USING"].contains(&word.as_str()) {
+            continue;
+        }
+        // A name of one or two parts, or a path.
+        let mut names: Vec<String> = Vec::new();
+        let mut next = at + 1;
+        while let Some(name) = all.get(next).filter(|name| matches!(name.kind, Kind::Word | Kind::Quoted | Kind::Text))
+        {
+            names.push(unquoted(name.of(text)));
+            next += 1;
+            match all.get(next) {
+                Some(dot) if dot.of(text) == "." => next += 1,
+                _ => break,
+            }
+        }
+        let Some(last) = names.last().cloned() else { continue };
+        let mut alias = last;
+        let word = |next: usize| all.get(next).filter(|part| part.kind == Kind::Word).map(|part| part.of(text));
+        match word(next) {
+            Some(or) if or.eq_ignore_ascii_case("AS") => {
+                if let Some(name) = word(next + 1) {
+                    alias = name.to_owned();
+                }
+            }
+            Some(name) if !super::words::is_keyword(name) => alias = name.to_owned(),
+            _ => {}
+        }
+        sources.push((names.join("."), alias));
+    }
+    sources
+}
+
+fn unquoted(name: &str) -> String {
+    let inner =
+        |quote: char| Some(name.strip_prefix(quote)?.strip_suffix(quote)?.replace([quote, quote], &quote.to_string()));
+    inner('`').or_else(|| inner('"')).or_else(|| inner('\'')).unwrap_or_else(|| name.to_owned())
+}
+
+/// Those of the names that begin so, in any case, in order.
+fn beginning_with(prefix: &str, names: impl IntoIterator<Item = String>) -> Vec<String> {
+    let small = prefix.to_lowercase();
+    let mut found: Vec<String> = names.into_iter().filter(|name| name.to_lowercase().starts_with(&small)).collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Ducks;
+
+    impl Catalog for Ducks {
+        fn tables(&self) -> Vec<String> {
+            vec!["ducks".into(), "ponds".into()]
+        }
+
+        fn columns(&self, table: &str) -> Vec<String> {
+            let columns: &[&str] = match table {
+                "ducks" | "default.ducks" => &["name", "weight"],
+                "ponds" => &["depth", "name"],
+                _ => &[],
+            };
+            columns.iter().map(|name| (*name).to_owned()).collect()
+        }
+
+        fn functions(&self) -> Vec<String> {
+            vec!["now".into(), "nvl".into(), "sum".into()]
+        }
+
+        fn folder(&self, path: &str) -> Vec<String> {
+            let names: &[&str] = if path == "data/" { &["a.parquet", "b/", ".hidden"] } else { &["data/"] };
+            names.iter().map(|name| (*name).to_owned()).collect()
+        }
+    }
+
+    /// The text with `|` for the cursor.
+    fn check(text: &str, start: usize, expected: &[&str]) {
+        let at = text.find('|').expect("a cursor");
+        let whole = text.replace('|', "");
+        assert_eq!(
+            complete(&whole[..at], &whole, &Ducks),
+            (start, expected.iter().map(|s| (*s).to_owned()).collect()),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn names_are_completed_by_what_they_can_be() {
+        check("SELECT * FROM d|", 14, &["ducks"]);
+        check("SELECT * FROM |", 14, &["ducks", "ponds"]);
+        check("UPDATE P|", 7, &["ponds"]);
+        check("SELECT d.| FROM ducks AS d", 9, &["name", "weight"]);
+        check("SELECT ducks.w| FROM ducks", 13, &["weight"]);
+        check("SELECT n| FROM default.ducks", 7, &["name", "not", "nothing", "null", "now(", "nvl("]);
+        check("SELECT WE| FROM ducks x JOIN ponds y ON x.name = y.name", 7, &["weight"]);
+        check("SELECT y.d| FROM ducks x JOIN ponds y", 9, &["depth"]);
+        check("SEL|", 0, &["SELECT"]);
+        check("sel|", 0, &["select"]);
+        check("SELECT |", 7, &[]);
+        check("-- d|", 4, &[]);
+    }
+
+    #[test]
+    fn paths_and_commands_are_completed() {
+        check("SELECT * FROM 'da|", 15, &["data/"]);
+        check("SELECT * FROM 'data/|", 20, &["a.parquet", "b/"]);
+        check("SELECT * FROM 'data/.h|", 20, &[".hidden"]);
+        check("SELECT * FROM 's3://b|", 21, &[]);
+        check(".t|", 0, &[".tables", ".timing"]);
+        check(".mode m|", 6, &["markdown"]);
+        check(".read data/a|", 11, &["a.parquet"]);
+        check(".schema d|", 8, &["ducks"]);
+        check(".timing o|", 9, &[]);
+    }
+}
