@@ -30,6 +30,8 @@ const SAMPLE_ROWS: usize = 32 * 1024;
 const BATCH_ROWS: usize = 4 * 1024;
 /// Rows of a batch that is read of a sorted piece: many pieces are open at once.
 const PIECE_BATCH_ROWS: usize = 2 * 1024;
+/// Rows of a row group of a sorted piece: a reader holds one.
+const PIECE_GROUP_ROWS: usize = 8 * 1024;
 
 /// By what rows are ordered.
 #[derive(Debug, Clone)]
@@ -295,9 +297,8 @@ async fn in_pieces(table: &Table, mut rows: BatchStream, order: Order, memory: u
 
 async fn write_piece(table: &Table, path: &str, batches: Vec<RecordBatch>) -> Result<()> {
     let Some(first) = batches.first() else { return Ok(()) };
-    let settings = WriterSettings::default();
-    let writer = DataFileWriter::new(table.data_store(), path, first.schema(), settings).on(table.uri())?;
-    let mut writer = writer;
+    let settings = WriterSettings { row_group_rows: PIECE_GROUP_ROWS, ..WriterSettings::default() };
+    let mut writer = DataFileWriter::new(table.data_store(), path, first.schema(), settings).on(table.uri())?;
     for batch in &batches {
         if let Err(error) = writer.write(batch).await {
             writer.abort().await;
