@@ -67,7 +67,7 @@ fn of_command(before: &str, catalog: &dyn Catalog) -> (usize, Vec<String>) {
             let (at, found) = of_path(argument, catalog);
             (from + at, found)
         }
-        _ if OF_TABLES.contains(&command) => (from, beginning_with(argument, catalog.tables())),
+        _ if OF_TABLES.contains(&command) => (from, named(argument, catalog.tables())),
         _ => (before.len(), Vec::new()),
     }
 }
@@ -97,19 +97,18 @@ fn of_word(before: &str, whole: &str, typed: &[Part], start: usize, catalog: &dy
         let qualifier = unquoted(qualifier.of(before));
         let of_it = sources.iter().find(|(_, alias)| alias.eq_ignore_ascii_case(&qualifier));
         let table = of_it.map_or(qualifier.clone(), |(table, _)| table.clone());
-        return (start, beginning_with(prefix, catalog.columns(&table)));
+        return (start, named(prefix, catalog.columns(&table)));
     }
     let last = earlier.last().map(|part| part.of(before).to_ascii_uppercase());
     if last.as_deref().is_some_and(|last| BEFORE_TABLES.contains(&last)) {
-        return (start, beginning_with(prefix, catalog.tables()));
+        return (start, named(prefix, catalog.tables()));
     }
     if prefix.is_empty() {
         // Everything would be too much.
         return (start, Vec::new());
     }
-    let mut found: Vec<String> =
-        sources.iter().flat_map(|(table, _)| beginning_with(prefix, catalog.columns(table))).collect();
-    found.extend(beginning_with(prefix, catalog.tables()));
+    let mut found: Vec<String> = sources.iter().flat_map(|(table, _)| named(prefix, catalog.columns(table))).collect();
+    found.extend(named(prefix, catalog.tables()));
     let small = prefix.starts_with(|c: char| c.is_lowercase());
     let keywords = KEYWORDS.iter().map(|word| if small { word.to_lowercase() } else { (*word).to_owned() });
     found.extend(beginning_with(prefix, keywords));
@@ -158,9 +157,22 @@ fn sources(text: &str) -> Vec<(String, String)> {
 }
 
 fn unquoted(name: &str) -> String {
-    let inner =
-        |quote: char| Some(name.strip_prefix(quote)?.strip_suffix(quote)?.replace([quote, quote], &quote.to_string()));
+    let inner = |quote: char| {
+        let inner = name.strip_prefix(quote)?.strip_suffix(quote)?;
+        Some(inner.replace(&format!("{quote}{quote}"), &quote.to_string()))
+    };
     inner('`').or_else(|| inner('"')).or_else(|| inner('\'')).unwrap_or_else(|| name.to_owned())
+}
+
+/// Those of the names of tables or columns that begin so, as SQL says them. What could write to the terminal is left out.
+fn named(prefix: &str, names: Vec<String>) -> Vec<String> {
+    let as_typed = |name: String| {
+        let plain = |c: char| c.is_alphanumeric() || c == '_';
+        let bare = name.chars().all(plain) && !name.starts_with(|c: char| c.is_ascii_digit());
+        if bare { name } else { format!("`{}`", name.replace('`', "``")) }
+    };
+    let harmless = names.into_iter().filter(|name| !name.contains(char::is_control));
+    beginning_with(prefix, harmless).into_iter().map(as_typed).collect()
 }
 
 /// Those of the names that begin so, in any case, in order.
@@ -186,7 +198,7 @@ mod tests {
         fn columns(&self, table: &str) -> Vec<String> {
             let columns: &[&str] = match table {
                 "ducks" | "default.ducks" => &["name", "weight"],
-                "ponds" => &["depth", "name"],
+                "ponds" => &["depth", "max `depth`", "max\u{1b}[2J", "name"],
                 _ => &[],
             };
             columns.iter().map(|name| (*name).to_owned()).collect()
@@ -223,10 +235,18 @@ mod tests {
         check("SELECT n| FROM default.ducks", 7, &["name", "not", "nothing", "null", "now(", "nvl("]);
         check("SELECT WE| FROM ducks x JOIN ponds y ON x.name = y.name", 7, &["weight"]);
         check("SELECT y.d| FROM ducks x JOIN ponds y", 9, &["depth"]);
+        check("SELECT y.ma| FROM ponds y", 9, &["`max ``depth```"]);
         check("SEL|", 0, &["SELECT"]);
         check("sel|", 0, &["select"]);
         check("SELECT |", 7, &[]);
         check("-- d|", 4, &[]);
+    }
+
+    #[test]
+    fn names_lose_their_quotes() {
+        for (name, expected) in [("`a``b`", "a`b"), ("\"a\"\"b\"", "a\"b"), ("'it''s'", "it's"), ("plain", "plain")] {
+            assert_eq!(unquoted(name), expected);
+        }
     }
 
     #[test]
