@@ -10,12 +10,11 @@ use floe_table_format::clustering::{clustering_columns, physical_clustering_colu
 use floe_table_format::plan::cluster::{ClusteringPolicy, mark_clustered, plan_clustering};
 use floe_table_format::plan::compact::{CompactionGroup, CompactionPolicy, plan_compaction, plan_upkeep};
 use floe_table_format::{IsolationLevel, Operation, Predicate, TableState, Version};
-use futures::{FutureExt, StreamExt, TryStreamExt};
 
 use crate::commit::CommitOutcome;
 use crate::error::{OnTable, Result};
 use crate::record_index::Upkeep;
-use crate::scan::{RowFilter, moving_rows};
+use crate::scan::moving_rows_of;
 use crate::snapshot::Snapshot;
 use crate::stage::{InOrder, KeySink, StagedRows, discard};
 use crate::table::Table;
@@ -313,14 +312,7 @@ impl Table {
         let mut transaction = self.begin_at(snapshot, Operation::new("OPTIMIZE"))?;
         match layout {
             Layout::AsTheyAre => {
-                let (table, state, files) = (self.clone(), state.clone(), group.files.clone());
-                let rows = futures::stream::iter(files)
-                    .then(move |id| {
-                        let (table, state) = (table.clone(), state.clone());
-                        async move { moving_rows(&table, &state, &state.files.get(&id), RowFilter::Live).await }.boxed()
-                    })
-                    .try_flatten()
-                    .boxed();
+                let rows = moving_rows_of(self, state, group.files.clone());
                 transaction.stage_kept_rows(rows, InOrder::No).await
             }
             Layout::Ordered { by, .. } => {

@@ -12,7 +12,8 @@ use floe_table_format::path::TableRoot;
 use floe_table_format::scalar::partition_array;
 use floe_table_format::schema::{ColumnMappingMode, nearest};
 use floe_table_format::{
-    Add, DataType, DeletionVectorDescriptor, FileView, Predicate, RowSet, StructType, TableState, Version, prune,
+    Add, DataType, DeletionVectorDescriptor, FileId, FileView, Predicate, RowSet, StructType, TableState, Version,
+    prune,
 };
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
@@ -261,7 +262,7 @@ pub(crate) async fn file_rows(
     view: &FileView<'_>,
     filter: RowFilter<'_>,
 ) -> Result<BatchStream> {
-    live_rows(table, state, view, filter, None).await
+    rows_of_live(table, state, view, filter, None).await
 }
 
 /// As [`file_rows`], for rows that are written anew: in a table with row tracking, with what they keep behind the table's columns.
@@ -273,10 +274,34 @@ pub(crate) async fn moving_rows(
 ) -> Result<BatchStream> {
     let (base, version) = (view.base_row_id(), view.default_row_commit_version());
     let columns = RowIdColumns::of(table.uri(), &state.metadata)?;
-    live_rows(table, state, view, filter, columns.map(|columns| FileRowIds { columns, base, version })).await
+    rows_of_live(table, state, view, filter, columns.map(|columns| FileRowIds { columns, base, version })).await
 }
 
-async fn live_rows(
+/// The live rows of several files, one file after the other, as [`moving_rows`] gives them.
+pub(crate) fn moving_rows_of(table: &Table, state: &Arc<TableState>, files: Vec<FileId>) -> BatchStream {
+    let (table, state) = (table.clone(), state.clone());
+    futures::stream::iter(files)
+        .then(move |id| {
+            let (table, state) = (table.clone(), state.clone());
+            async move { moving_rows(&table, &state, &state.files.get(&id), RowFilter::Live).await }.boxed()
+        })
+        .try_flatten()
+        .boxed()
+}
+
+/// The rows of a staged file, with what they keep behind the table's columns where `ids` says so.
+async fn rows_of_staged(
+    table: &Table,
+    state: &Arc<TableState>,
+    add: &Add,
+    filter: RowFilter<'_>,
+    ids: Option<FileRowIds>,
+) -> Result<BatchStream> {
+    let value = |column: &str| add.partition_values.get(column).and_then(|value| value.as_deref());
+    logical_rows(table, state, &add.path, add.size, value, filter, ids).await
+}
+
+async fn rows_of_live(
     table: &Table,
     state: &Arc<TableState>,
     view: &FileView<'_>,
@@ -302,8 +327,7 @@ pub(crate) async fn staged_file_rows(
     add: &Add,
     filter: RowFilter<'_>,
 ) -> Result<BatchStream> {
-    let value = |column: &str| add.partition_values.get(column).and_then(|value| value.as_deref());
-    logical_rows(table, state, &add.path, add.size, value, filter, None).await
+    rows_of_staged(table, state, add, filter, None).await
 }
 
 /// As [`staged_file_rows`], for rows that are written once more: with what they keep of the rows they replace.
@@ -313,10 +337,9 @@ pub(crate) async fn moving_staged_rows(
     add: &Add,
     filter: RowFilter<'_>,
 ) -> Result<BatchStream> {
-    let value = |column: &str| add.partition_values.get(column).and_then(|value| value.as_deref());
     let columns = RowIdColumns::of(table.uri(), &state.metadata)?;
     let ids = columns.map(|columns| FileRowIds { columns, base: None, version: None });
-    logical_rows(table, state, &add.path, add.size, value, filter, ids).await
+    rows_of_staged(table, state, add, filter, ids).await
 }
 
 async fn logical_rows<'v>(

@@ -19,14 +19,13 @@ use floe_table_format::schema::ColumnMappingMode;
 use floe_table_format::{
     Action, DomainMetadata, Dropped, IsolationLevel, Metadata, Operation, StructType, TableState, Version, VersionSpec,
 };
-use futures::{FutureExt, StreamExt, TryStreamExt};
 
 use super::AlterReport;
 use crate::checkpoint::{clean_up_beyond, write_checkpoint};
 use crate::error::{OnTable, Result};
 use crate::load;
 use crate::optimize::OptimizeOptions;
-use crate::scan::{RowFilter, moving_rows};
+use crate::scan::moving_rows_of;
 use crate::snapshot::Snapshot;
 use crate::stage::InOrder;
 use crate::table::Table;
@@ -428,7 +427,8 @@ impl Table {
         transaction.read_whole_table();
         transaction.set_isolation(IsolationLevel::Serializable);
         transaction.set_metadata(metadata);
-        transaction.stage_kept_rows(all_rows(snapshot), InOrder::No).await?;
+        let files = state.files.iter().map(|view| view.id()).collect();
+        transaction.stage_kept_rows(moving_rows_of(self, state, files), InOrder::No).await?;
         for view in state.files.iter() {
             transaction.remove_view(&view, false);
         }
@@ -441,17 +441,4 @@ impl Table {
             }
         }
     }
-}
-
-/// The rows of every file, one file after the other.
-fn all_rows(snapshot: &Snapshot) -> crate::BatchStream {
-    let (table, state) = (snapshot.table().clone(), snapshot.state().clone());
-    let files: Vec<_> = state.files.iter().map(|view| view.id()).collect();
-    futures::stream::iter(files)
-        .then(move |id| {
-            let (table, state) = (table.clone(), state.clone());
-            async move { moving_rows(&table, &state, &state.files.get(&id), RowFilter::Live).await }.boxed()
-        })
-        .try_flatten()
-        .boxed()
 }

@@ -15,12 +15,12 @@ use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::row::{OwnedRow, Row, RowConverter, Rows, SortField};
 use floe_storage::{DataFileWriter, ReadOptions, WriterSettings, read_data_file};
 use floe_table_format::{FileId, TableState};
-use futures::{FutureExt, StreamExt, TryStreamExt};
+use futures::{StreamExt, TryStreamExt};
 
 use super::curve::Curve;
 use crate::error::{OnTable, Result};
 use crate::rows::{BatchStream, stream_of};
-use crate::scan::{RowFilter, moving_rows};
+use crate::scan::moving_rows_of;
 use crate::stage::batch_bytes;
 use crate::table::Table;
 
@@ -58,7 +58,7 @@ pub(super) async fn ordered(table: &Table, state: &Arc<TableState>, files: &[Fil
     let mut sample = Sample::new(by);
     let mut held: Option<Vec<RecordBatch>> = Some(Vec::new());
     let mut bytes = 0;
-    let mut rows = rows_of(table, state, files);
+    let mut rows = moving_rows_of(table, state, files.to_vec());
     while let Some(batch) = rows.try_next().await? {
         let batch = without_untyped(&batch)?;
         sample.draw(&batch)?;
@@ -73,19 +73,8 @@ pub(super) async fn ordered(table: &Table, state: &Arc<TableState>, files: &[Fil
     let order = sample.finish()?;
     match held {
         Some(batches) => Ok(Ordered { rows: stream_of(order.sorted(batches)?), pieces: Vec::new() }),
-        None => in_pieces(table, rows_of(table, state, files), order, by.memory).await,
+        None => in_pieces(table, moving_rows_of(table, state, files.to_vec()), order, by.memory).await,
     }
-}
-
-fn rows_of(table: &Table, state: &Arc<TableState>, files: &[FileId]) -> BatchStream {
-    let (table, state, files) = (table.clone(), state.clone(), files.to_vec());
-    futures::stream::iter(files)
-        .then(move |id| {
-            let (table, state) = (table.clone(), state.clone());
-            async move { moving_rows(&table, &state, &state.files.get(&id), RowFilter::Live).await }.boxed()
-        })
-        .try_flatten()
-        .boxed()
 }
 
 /// Columns of no type are in no file, and come back as null where they lack.
