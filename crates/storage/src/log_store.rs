@@ -158,18 +158,21 @@ impl LogStore {
     /// [`StorageError::NotFound`]; `CorruptLog` for a body that ends early even when asked twice; `LimitExceeded` beyond
     /// [`LOG_FILE_BYTES_MAX`]; the failures of the store.
     pub async fn read(&self, name: &str) -> Result<Bytes> {
-        let instead = self.ratified.as_ref().map_or(Instead::InPlace, |ratified| ratified.instead_of(name));
-        let path = match instead {
-            Instead::InPlace => self.path(name)?,
+        match self.ratified.as_ref().map_or(Instead::InPlace, |ratified| ratified.instead_of(name)) {
+            Instead::InPlace => {}
             Instead::Nowhere => return Err(Instead::not_found(name)),
             Instead::Here(bytes) => return Ok(bytes.clone()),
-            // Once it was published, it may be gone from where it was staged.
-            Instead::File(staged) => match self.access.get(&self.path(&staged)?, LOG_FILE_BYTES_MAX).await {
-                Err(StorageError::NotFound { .. }) => self.path(name)?,
-                Ok(bytes) => return Ok(bytes),
-                Err(_) => self.path(&staged)?,
+            Instead::File(staged) => match self.fetch(&staged).await {
+                // Once it was published, it may be gone from where it was staged.
+                Err(StorageError::NotFound { .. }) => {}
+                done => return done,
             },
-        };
+        }
+        self.fetch(name).await
+    }
+
+    async fn fetch(&self, name: &str) -> Result<Bytes> {
+        let path = self.path(name)?;
         self.access.get(&path, LOG_FILE_BYTES_MAX).await.map_err(|error| match error {
             StorageError::CorruptDataFile { path, what } => FormatError::corrupt_log(None, path, what).into(),
             other => other,
