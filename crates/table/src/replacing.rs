@@ -29,7 +29,8 @@ const BATCHES_AHEAD: usize = 2;
 pub struct ChangedRows {
     /// The rows, with the table's columns.
     pub rows: RecordBatch,
-    /// For each of them, the file and the position there of the row it replaces; none for a row that replaces none.
+    /// For each of them, the file and the position there of the row it replaces; none for a row that replaces none. Empty where
+    /// [`Transaction::tells_replaced_rows`](crate::Transaction::tells_replaced_rows) is false.
     pub replaces: Vec<Option<(FileId, u64)>>,
 }
 

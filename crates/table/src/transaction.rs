@@ -241,20 +241,11 @@ impl Transaction {
     /// # Errors
     /// As [`Transaction::stage_rows`].
     pub async fn stage_changes(&mut self, changes: BoxStream<'static, Result<ChangedRows>>) -> Result<u64> {
-        let target = self.write_target()?;
-        self.guard()?;
-        let keyed = target.keys().is_some();
-        let apart = match &self.base {
-            Some(base) => {
-                let base = self.shaped(base)?;
-                let tracked = RowIdColumns::of(self.table.uri(), &base.metadata)?.is_some();
-                (tracked || (base.has_change_feed() && !keyed)).then_some(base)
-            }
-            None => None,
-        };
-        let Some(base) = apart else {
+        let Some(base) = self.base_to_replace_in()? else {
             return self.stage_rows(changes.map_ok(|changed| changed.rows).boxed()).await;
         };
+        let target = self.write_target()?;
+        self.guard()?;
         let replacing = WriteTarget::for_updates(
             &self.table,
             &base.protocol,
@@ -273,6 +264,24 @@ impl Transaction {
         }
         self.rows_staged += rows;
         Ok(rows)
+    }
+
+    /// Whether [`Transaction::stage_changes`] looks at which rows replace others; else nobody need say.
+    ///
+    /// # Errors
+    /// A primary key or properties that do not decode.
+    pub fn tells_replaced_rows(&self) -> Result<bool> {
+        Ok(self.base_to_replace_in()?.is_some())
+    }
+
+    /// What the rows that are replaced are rows of, where it matters which they are: where ids go on, and where images belong
+    /// together and no key tells.
+    fn base_to_replace_in(&self) -> Result<Option<Arc<TableState>>> {
+        let Some(base) = &self.base else { return Ok(None) };
+        let base = self.shaped(base)?;
+        let tracked = RowIdColumns::of(self.table.uri(), &base.metadata)?.is_some();
+        let keyed = !base.properties.primary_key.is_empty();
+        Ok((tracked || (base.has_change_feed() && !keyed)).then_some(base))
     }
 
     /// As [`Transaction::delete_rows`], for rows that rows of [`Transaction::stage_changes`] replace.

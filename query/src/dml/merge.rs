@@ -126,7 +126,8 @@ async fn stage_effects(
     written: Vec<usize>,
     clauses: &[MergeIntoClause],
 ) -> Result<DmlReport> {
-    let effects = Arc::new(Mutex::new(Effects::new(clauses)));
+    let tells_replaced = transaction.tells_replaced_rows()?;
+    let effects = Arc::new(Mutex::new(Effects { tells_replaced, ..Effects::new(clauses) }));
     let (collector, output) = (effects.clone(), columns.clone());
     let rows = run(state, plan).await?.map(move |batch| {
         let take_in = |batch: RecordBatch| {
@@ -531,6 +532,8 @@ struct Effects {
     touched: TouchedRows,
     /// Those of them that get new values.
     replaced: TouchedRows,
+    /// Whether anybody asks which those are.
+    tells_replaced: bool,
     counts: DmlReport,
     actions: Vec<Act>,
     /// Whether a row of the table may be matched several times.
@@ -593,9 +596,9 @@ impl Effects {
         self.counts.rows_updated += counted.rows_updated;
         self.counts.rows_deleted += self.touched.rows() - before - counted.rows_updated;
 
-        let updates: BooleanArray =
-            actions.values().iter().map(|action| Some(act(action) == Some(Act::Update))).collect();
-        if updates.true_count() > 0 {
+        if self.tells_replaced {
+            let updates: BooleanArray =
+                actions.values().iter().map(|action| Some(act(action) == Some(Act::Update))).collect();
             self.replaced.add(&filter_record_batch(batch, &updates)?, width, width + 1)?;
         }
         let batch = match written.iter().all(|written| *written) {
@@ -603,7 +606,7 @@ impl Effects {
             false => filter_record_batch(batch, &BooleanArray::from(written))?,
         };
         // What is inserted has no address.
-        let replaces = addresses(&batch, width, width + 1)?;
+        let replaces = if self.tells_replaced { addresses(&batch, width, width + 1)? } else { Vec::new() };
         Ok(ChangedRows { rows: batch.project(&(0..width).collect::<Vec<_>>())?, replaces })
     }
 }

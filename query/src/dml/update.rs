@@ -68,12 +68,13 @@ pub async fn update(
             field.generation_expression().is_none() || assigned(&field.name)
         })
         .collect();
+    let tells = transaction.tells_replaced_rows()?;
     let touched = Arc::new(Mutex::new(TouchedRows::default()));
     let collector = touched.clone();
     let rows = run(state, &plan).await?.map(move |batch| {
         let split = |batch: RecordBatch| {
             collector.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).add(&batch, width, width + 1)?;
-            let replaces = addresses(&batch, width, width + 1)?;
+            let replaces = if tells { addresses(&batch, width, width + 1)? } else { Vec::new() };
             Ok(ChangedRows { rows: batch.project(&written)?, replaces })
         };
         batch.and_then(split).map_err(|e| TableError::Input(Box::new(e)))
