@@ -238,9 +238,29 @@ impl From<DataFusionError> for QueryError {
                 other => QueryError::DataFusion(Box::new(DataFusionError::SchemaError(Box::new(other), backtrace))),
             },
             DataFusionError::SQL(parser_error, _) => QueryError::syntax(syntax_text(&parser_error)),
+            DataFusionError::Plan(what) => match without_variant(&what) {
+                Some(error) => error,
+                None => QueryError::DataFusion(Box::new(DataFusionError::Plan(what))),
+            },
+            DataFusionError::Execution(what) => match without_variant(&what) {
+                Some(error) => error,
+                None => QueryError::DataFusion(Box::new(DataFusionError::Execution(what))),
+            },
             other => QueryError::DataFusion(Box::new(other)),
         }
     }
+}
+
+/// The error of a value that is given where a variant belongs, which to DataFusion is a struct.
+fn without_variant(what: &str) -> Option<QueryError> {
+    let variant = floe_table_format::schema::variant_type().to_string();
+    if !what.contains(&variant) || !what.contains("cast") && !what.contains("convert") {
+        return None;
+    }
+    let what = what.lines().next().unwrap_or_default().replace(&variant, "VARIANT");
+    Some(QueryError::invalid_argument(format!(
+        "{what}: parse_json(text) makes a variant of JSON, CAST(value AS VARIANT) of any value"
+    )))
 }
 
 /// A store's failure under a query over files. Stores put request URLs into their words, and those may be signed.

@@ -47,14 +47,18 @@ mod generated;
 mod in_place;
 mod names;
 mod planning;
+mod progress;
 mod relation;
 mod statement;
+mod types;
+mod variants;
 
 mod verbs;
 
 pub use error::{QueryError, Result};
 pub use floe_table_format::schema::nearest;
 pub use output::{Done, Outcome};
+pub use progress::Progress;
 pub use provider::FloeTableProvider;
 pub use row_checks::SqlRowChecks;
 pub use session::{LocationHandle, Session, SessionOptions};

@@ -17,6 +17,7 @@ use floe_table::Table;
 use crate::catalog::{CATALOG_NAME, DEFAULT_SCHEMA, TableEntry, Warehouse, WarehouseCatalog};
 use crate::dialect::FloeDialect;
 use crate::error::{QueryError, Result};
+use crate::progress::{Progress, Watch};
 use crate::relation::RelationName;
 use crate::row_checks::SqlRowChecks;
 
@@ -129,6 +130,7 @@ impl SessionOptions {
 pub struct Session {
     context: SessionContext,
     warehouse: Arc<Warehouse>,
+    watch: Arc<Watch>,
     read_only: bool,
 }
 
@@ -157,6 +159,8 @@ impl Session {
         // Delta strings are `Utf8`; casts in a statement should not bring in a second type.
         sql.map_string_types_to_utf8view = false;
         config.options_mut().extensions.insert(FloeSettings::default());
+        let watch = Arc::new(Watch::default());
+        config.set_extension(watch.clone());
         let mut runtime = RuntimeEnvBuilder::new();
         if let Some(bytes) = options.memory_limit_bytes {
             runtime = runtime.with_memory_pool(Arc::new(FairSpillPool::new(bytes)));
@@ -167,6 +171,7 @@ impl Session {
             .with_default_features()
             .build();
         let context = SessionContext::new_with_state(state);
+        crate::variants::register(&context);
         let row_checks = Some(Arc::new(SqlRowChecks::new(context.state())) as _);
         let env = options.env.unwrap_or_else(Env::system);
         let warehouse = match options.location {
@@ -175,7 +180,7 @@ impl Session {
         };
         let warehouse = Arc::new(warehouse);
         context.register_catalog(CATALOG_NAME, Arc::new(WarehouseCatalog::new(warehouse.clone())));
-        Ok(Session { context, warehouse, read_only: options.read_only })
+        Ok(Session { context, warehouse, watch, read_only: options.read_only })
     }
 
     /// The DataFusion context, for what SQL does not say: registering functions, or tables of this process.
@@ -186,6 +191,12 @@ impl Session {
     /// The schemas and tables.
     pub fn warehouse(&self) -> &Arc<Warehouse> {
         &self.warehouse
+    }
+
+    /// How far the statements have come that run in this session and its clones; queries whose rows are not read to the end
+    /// among them.
+    pub fn progress(&self) -> Progress {
+        self.watch.progress()
     }
 
     /// Whether statements that write are refused.

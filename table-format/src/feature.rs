@@ -138,7 +138,8 @@ pub fn check_writable(protocol: &Protocol, metadata: &Metadata, schema: &StructT
         }
     }
     // A column type asks for its feature even where the protocol fails to list it.
-    if missing.is_empty() && table.is_active(&Feature::VariantType) {
+    let variant = Feature::VariantType;
+    if missing.is_empty() && table.is_active(&variant) && !has_feature(protocol, &variant) {
         missing.push(Feature::VariantType.name().to_owned());
     }
     if missing.is_empty() { Ok(()) } else { Err(unsupported(WRITE, missing)) }

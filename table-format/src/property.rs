@@ -69,6 +69,8 @@ pub mod name {
     pub const ENABLE_ROW_TRACKING: &str = "delta.enableRowTracking";
     /// Whether types of columns may change.
     pub const ENABLE_TYPE_WIDENING: &str = "delta.enableTypeWidening";
+    /// `delta.enableVariantShredding`
+    pub const ENABLE_VARIANT_SHREDDING: &str = "delta.enableVariantShredding";
     /// Before the name of a feature that a user asks for, with the value `supported`.
     pub const FEATURE_PREFIX: &str = "delta.feature.";
     /// The first version with in-commit timestamps.
@@ -133,6 +135,8 @@ pub struct TableProperties {
     pub append_only: bool,
     /// Whether types of columns may become wider ones.
     pub enable_type_widening: bool,
+    /// Whether writers may shred variants: `delta.enableVariantShredding`. Protocol section "Variant Shredding".
+    pub enable_variant_shredding: bool,
     /// Commits from one checkpoint to the next.
     pub checkpoint_interval: u64,
     /// Which checkpoints to write.
@@ -237,6 +241,7 @@ impl Default for TableProperties {
         TableProperties {
             append_only: false,
             enable_type_widening: false,
+            enable_variant_shredding: false,
             checkpoint_interval: 100,
             checkpoint_policy: CheckpointPolicy::Classic,
             log_retention_ms: 30 * DAY_MS,
@@ -305,6 +310,7 @@ impl TableProperties {
         let default = TableProperties::default();
         let parsed = TableProperties {
             append_only: read.optional(name::APPEND_ONLY, value::boolean).unwrap_or(default.append_only),
+            enable_variant_shredding: read.optional(name::ENABLE_VARIANT_SHREDDING, value::boolean).unwrap_or(false),
             enable_type_widening: read.optional(name::ENABLE_TYPE_WIDENING, value::boolean).unwrap_or(false),
             checkpoint_interval: read
                 .optional(name::CHECKPOINT_INTERVAL, value::positive)

@@ -35,7 +35,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{FormatError, Result, printable};
 
-pub use arrow_schema::{PARQUET_FIELD_ID, STORED_TYPE};
+pub use arrow_schema::{PARQUET_FIELD_ID, STORED_TYPE, VARIANT_PARTS, is_variant_type, variant_type};
 pub use edit::Place;
 pub use identity::Identity;
 pub use interval::IntervalType;
@@ -121,7 +121,7 @@ pub enum DataType {
     Array(Box<ArrayType>),
     /// Keys and values.
     Map(Box<MapType>),
-    /// A semi-structured value, which readers see as JSON text. Protocol section "Variant Data Type".
+    /// A semi-structured value in Parquet's binary encoding. Protocol section "Variant Data Type".
     Variant,
     /// No value but null. In no file; of Spark, and not in the protocol.
     Void,
@@ -234,11 +234,11 @@ impl DataType {
         self.any(&mut |t| *t == DataType::Primitive(wanted))
     }
 
-    /// The first type, this one or one inside it, that is read and not written: a variant or an interval.
+    /// The first type, this one or one inside it, that is read and not written: an interval.
     pub fn first_read_only(&self) -> Option<DataType> {
         let mut found = None;
         self.any(&mut |t| {
-            let read_only = matches!(t, DataType::Variant | DataType::Interval(_));
+            let read_only = matches!(t, DataType::Interval(_));
             found = read_only.then(|| t.clone());
             read_only
         });

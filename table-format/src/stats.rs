@@ -206,7 +206,7 @@ fn node(
             let fields = inner.fields.iter().map(|f| node(f, mode, indexed, path));
             Node::Struct { name, fields: fields.collect::<Result<_>>()? }
         }
-        DataType::Variant | DataType::Interval(_) => {
+        DataType::Interval(_) => {
             return Err(FormatError::UnsupportedFeature {
                 operation: format!("write column {}", printable(&field.name)),
                 features: vec![format!("type {}", field.data_type)],
@@ -216,7 +216,9 @@ fn node(
         DataType::Void => Node::Skipped,
         _ if !indexed.takes(path) => Node::Skipped,
         DataType::Primitive(data_type) => Node::Leaf(Leaf { name, nulls: 0, extent: Extent::of(*data_type) }),
-        DataType::Array(_) | DataType::Map(_) => Node::Leaf(Leaf { name, nulls: 0, extent: Extent::NullsOnly }),
+        DataType::Array(_) | DataType::Map(_) | DataType::Variant => {
+            Node::Leaf(Leaf { name, nulls: 0, extent: Extent::NullsOnly })
+        }
     };
     path.pop();
     Ok(node)

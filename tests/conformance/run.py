@@ -27,6 +27,11 @@ import pyarrow
 import pyarrow.parquet
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.dirname(HERE))
+sys.dont_write_bytecode = True
+
+import variants
+
 TIMEOUT_S = 300
 
 
@@ -69,11 +74,13 @@ class Failed(Exception):
 def from_json(value):
     """A variant, or a nested value that holds some, as the value that its JSON stands for.
 
-    Variants come as JSON text. A map names its keys as text.
+    Variants come as their two parts, or as JSON text. A map names its keys as text.
     """
     if isinstance(value, str):
         return json.loads(value)
     if isinstance(value, dict):
+        if set(value) == variants.PARTS:
+            return variants.of_parts(value)
         return {name: from_json(item) for name, item in value.items()}
     if isinstance(value, list):
         if value and all(isinstance(item, tuple) for item in value):
@@ -96,7 +103,7 @@ def plain(value, as_json):
     if value is None:
         return None
     if as_json:
-        value = from_json(value)
+        value = variants.numbers(from_json(value))
         return json.dumps(without_nulls(value) if as_json == "nested" else value, sort_keys=True)
     if isinstance(value, bool):
         return value

@@ -34,7 +34,6 @@ class Round:
     where: tuple = WHERE
     since: int | None = 0
     feed: bool = False
-    coming: bool = False
     # The ids of rows are compared as well: each was inserted with the one that its column `id` says, if it is below 500.
     row_ids: bool = False
     # Queries that must each give one row of one value, true.
@@ -97,6 +96,18 @@ def spark_writes(name, shows, create, again, floe=FLOE, **given):
 # In a percent-encoded path Sail 0.7.2 removes the file by its decoded name, which Spark and others then do not find.
 SAIL_WHERE = tuple(where.replace("'a b'", "'a:b'") for where in WHERE)
 SAIL_FLOE = [statements.replace("'a b'", "'a:b'") for statements in FLOE]
+SPARK_VARIANTS = (
+    "INSERT INTO {t} SELECT CAST(id AS INT) + {start}, CASE WHEN id % 5 < 4 THEN"
+    " parse_json(concat('{{\"n\": ', id, ', \"t\": \"spark', id, '\", \"o\": {{\"d\": ', id, '.25, \"l\": [true, null]}}}}')) END FROM range(0, 20)"
+)
+
+# Of every verb, over variants that Spark has written.
+FLOE_VARIANTS = """
+    INSERT INTO t SELECT CAST(value AS INT) AS id, parse_json(concat('{"floe": true, "n": ', value, '}')) AS v FROM range(100, 110);
+    UPDATE t SET v = parse_json('{"floe": true}') WHERE variant_get(v, '$.t', 'string') = 'spark3';
+    DELETE FROM t WHERE variant_get(v, '$.o.d', 'double') > 17;
+    UPDATE t SET id = id + 500 WHERE id BETWEEN 5 AND 7;
+"""
 
 ROUNDS = [
     spark_round("spark_plain", "Spark makes it without deletion vectors", "'delta.enableDeletionVectors' = 'false'", AGAIN),
@@ -130,7 +141,6 @@ ROUNDS = [
         "Spark makes it and widens types",
         f"CREATE TABLE {{t}} ({TYPES}) USING delta TBLPROPERTIES ('delta.enableTypeWidening' = 'true')",
         "ALTER TABLE {t} CHANGE COLUMN n TYPE DECIMAL(20, 4); ALTER TABLE {t} CHANGE COLUMN id TYPE BIGINT;" + AGAIN,
-        coming=True,
     ),
     spark_round("spark_iceberg", "Spark makes it with IcebergCompatV2", "'delta.enableIcebergCompatV2' = 'true',"
         " 'delta.columnMapping.mode' = 'name', 'delta.enableDeletionVectors' = 'false'", AGAIN),
@@ -139,6 +149,19 @@ ROUNDS = [
         "Spark makes it with a generated column",
         f"CREATE TABLE {{t}} ({TYPES}, day DATE GENERATED ALWAYS AS (CAST(moment AS DATE))) USING delta PARTITIONED BY (day)",
         AGAIN,
+    ),
+    Round(
+        "spark_variants",
+        "Spark makes it with variants, shredded",
+        [
+            ("spark", "CREATE TABLE {t} (id INT, v VARIANT) USING delta TBLPROPERTIES ('delta.enableVariantShredding' = 'true')"),
+            ("spark", SPARK_VARIANTS.format(t="{t}", start=0)),
+            ("floe", FLOE_VARIANTS),
+            ("spark", SPARK_VARIANTS.format(t="{t}", start=50)),
+            ("spark", "UPDATE {t} SET v = parse_json('[1.5, null]') WHERE id > 100"),
+            ("floe", "OPTIMIZE t; UPDATE t SET id = id + 1000 WHERE variant_get(v, '$.n', 'int') = 7;"),
+        ],
+        ("id < 30", "v IS NULL"),
     ),
     Round(
         "trino_plain",

@@ -3,7 +3,7 @@
 The types are those of the rows that are expected: each engine gives its own (a boolean may come as a number, a map as a
 dictionary), so every value is brought to the expected type first. Compared are: integers and decimals by value; floats by 15
 significant digits, a float of 32 bits by its bits, with NaN equal to itself and -0.0 to 0.0; times by microsecond; structs by
-field in order, arrays in order, maps as sets of pairs. Null is null at every level.
+field in order, arrays in order, maps as sets of pairs, variants by what they hold. Null is null at every level.
 """
 
 import collections
@@ -11,9 +11,15 @@ import dataclasses
 import datetime
 import decimal
 import math
+import os
 import struct
+import sys
 
 import pyarrow
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import variants
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 MICROSECOND = datetime.timedelta(microseconds=1)
@@ -58,6 +64,8 @@ def is_list(kind):
 
 def comparable(value, kind, tolerance):
     """`value` in a form that is equal and hashes alike for equal values of the Arrow type `kind`."""
+    if variants.is_variant(kind):
+        return None if value is None else variants.comparable(value)
     if value is None:
         if tolerance.nested_nulls:
             return None

@@ -97,7 +97,7 @@ def main():
                 made.make(floe, made.case.sql)
             if made.refused is None:
                 made.write_down(floe)
-            elif not made.case.coming:
+            else:
                 failures.append(f"{made.case.name}: floe refuses: {made.refused}")
         except Exception as error:
             failures.append(f"{made.case.name}: {error}")

@@ -15,6 +15,7 @@ pub mod arguments;
 pub mod render;
 
 mod failure;
+mod gauge;
 mod message;
 mod place;
 mod runtimes;

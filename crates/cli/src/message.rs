@@ -99,5 +99,43 @@ fn with_causes(error: &dyn Error) -> String {
     text
 }
 
+/// Milliseconds as a person says them.
+pub(crate) fn duration(elapsed_ms: i64) -> String {
+    // The system clock may step back.
+    let elapsed_ms = elapsed_ms.max(0);
+    match elapsed_ms {
+        0..1_000 => format!("{elapsed_ms} ms"),
+        1_000..60_000 => format!("{}.{:02} s", elapsed_ms / 1_000, elapsed_ms % 1_000 / 10),
+        _ => format!("{} min {} s", elapsed_ms / 60_000, elapsed_ms % 60_000 / 1_000),
+    }
+}
+
+/// The number with its thousands set apart.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Bytes as a person says them, in powers of a thousand.
+pub(crate) fn bytes_text(bytes: u64) -> String {
+    let units = ["kB", "MB", "GB", "TB", "PB"];
+    let mut scaled = bytes as f64;
+    let mut unit = "B";
+    for larger in units {
+        if scaled < 999.95 {
+            break;
+        }
+        (scaled, unit) = (scaled / 1_000.0, larger);
+    }
+    if unit == "B" { format!("{bytes} B") } else { format!("{scaled:.1} {unit}") }
+}
+
 #[cfg(test)]
 mod tests;

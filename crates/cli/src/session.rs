@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use floe_query::{
-    Checked, Done, Outcome, ParsedStatement, QueryError, Session, SessionOptions, TableCheck, split_statements,
+    Checked, Done, Outcome, ParsedStatement, Progress, QueryError, Session, SessionOptions, TableCheck,
+    split_statements,
 };
 use floe_storage::{Env, StorageOptions};
 use futures::StreamExt;
@@ -16,7 +17,8 @@ use futures::future::abortable;
 
 use crate::arguments::Request;
 use crate::failure::Failure;
-use crate::message::Messages;
+use crate::gauge::Gauge;
+use crate::message::{Messages, bytes_text, duration, grouped};
 use crate::place;
 use crate::render::{Shown, renderer};
 use crate::runtimes::Runtimes;
@@ -218,10 +220,12 @@ impl Runner {
 
     async fn statement(&self, statement: &ParsedStatement) -> Result<(), Failure> {
         let began = self.env.now();
+        let mut gauge = Gauge::start(&self.session, &self.env);
         let outcome = self.session.run(statement).await?;
         self.check_not_given_up()?;
         match outcome {
             Outcome::Done(Done { message, .. }) => {
+                gauge.stop();
                 let took = self.took(began.0);
                 match (message.is_empty(), took) {
                     (true, Some(took)) => self.messages.aside(&format!("done in {took}")),
@@ -240,6 +244,9 @@ impl Runner {
                 let mut renderer = renderer(format, &rows.schema(), surface, &insert_into);
                 while let Some(batch) = rows.next().await {
                     self.check_not_given_up()?;
+                    if surface.terminal {
+                        gauge.stop();
+                    }
                     let batch = batch.map_err(|error| Failure::from(QueryError::from(error)));
                     let written = batch.and_then(|batch| renderer.batch(&batch, &mut out).map_err(Failure::Output));
                     if let Err(failure) = written {
@@ -248,9 +255,10 @@ impl Runner {
                         return Err(failure);
                     }
                 }
+                gauge.stop();
                 let shown = renderer.finish(&mut out)?;
                 out.flush().map_err(|error| Failure::Output(error.into()))?;
-                self.messages.aside(&footer(shown, self.took(began.0)));
+                self.messages.aside(&footer(shown, self.took(began.0), &self.session.progress()));
             }
         }
         Ok(())
@@ -262,38 +270,22 @@ impl Runner {
     }
 }
 
-fn footer(Shown { rows, shown }: Shown, took: Option<String>) -> String {
+fn footer(Shown { rows, shown }: Shown, took: Option<String>, read: &Progress) -> String {
     let rows_text = match rows {
         1 => "1 row".to_owned(),
         rows => format!("{} rows", grouped(rows)),
     };
     let cut = if shown < rows { format!(", {shown} shown") } else { String::new() };
     let took = took.map_or_else(String::new, |took| format!(" in {took}"));
-    format!("{rows_text}{cut}{took}")
-}
-
-/// Milliseconds as a person says them.
-fn duration(elapsed_ms: i64) -> String {
-    // The system clock may step back.
-    let elapsed_ms = elapsed_ms.max(0);
-    match elapsed_ms {
-        0..1_000 => format!("{elapsed_ms} ms"),
-        1_000..60_000 => format!("{}.{:02} s", elapsed_ms / 1_000, elapsed_ms % 1_000 / 10),
-        _ => format!("{} min {} s", elapsed_ms / 60_000, elapsed_ms % 60_000 / 1_000),
-    }
-}
-
-/// The number with its thousands set apart.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            text.push(',');
+    let read = match read.files_total {
+        0 => String::new(),
+        total => {
+            let files = format!("{} of {} files", grouped(read.files_to_read), grouped(total));
+            let bytes = if read.bytes_read > 0 { format!(", {}", bytes_text(read.bytes_read)) } else { String::new() };
+            format!(", {files}{bytes}")
         }
-        text.push(digit);
-    }
-    text
+    };
+    format!("{rows_text}{cut}{took}{read}")
 }
 
 #[cfg(test)]
@@ -302,10 +294,19 @@ mod tests {
 
     #[test]
     fn the_footer_says_what_was_left_out() {
-        let footer = |rows, shown, ms: Option<i64>| footer(Shown { rows, shown }, ms.map(duration));
+        let nothing = Progress::default();
+        let footer = |rows, shown, ms: Option<i64>| footer(Shown { rows, shown }, ms.map(duration), &nothing);
         assert_eq!(footer(1, 1, Some(7)), "1 row in 7 ms");
         assert_eq!(footer(6_001_215, 40, Some(1_234)), "6,001,215 rows, 40 shown in 1.23 s");
         assert_eq!(footer(0, 0, Some(61_000)), "0 rows in 1 min 1 s");
         assert_eq!(footer(2, 2, None), "2 rows");
+    }
+
+    #[test]
+    fn the_footer_says_what_was_read() {
+        let read = Progress { files_total: 1_000, files_to_read: 3, bytes_read: 4_560_000, ..Progress::default() };
+        assert_eq!(footer(Shown { rows: 2, shown: 2 }, None, &read), "2 rows, 3 of 1,000 files, 4.6 MB");
+        let from_the_log = Progress { files_to_read: 0, bytes_read: 0, ..read };
+        assert_eq!(footer(Shown { rows: 1, shown: 1 }, None, &from_the_log), "1 row, 0 of 1,000 files");
     }
 }

@@ -11,10 +11,11 @@ use arrow::array::{
 };
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, SchemaRef, TimeUnit, TimestampMicrosecondType};
-use floe_table_format::schema::STORED_TYPE;
+use floe_table_format::schema::{STORED_TYPE, is_variant_type};
+
+use crate::variant;
 
 mod interval;
-mod variant;
 
 /// The key under which Arrow fields carry Parquet's field ids.
 const FIELD_ID: &str = "PARQUET:field_id";
@@ -63,11 +64,17 @@ pub fn conform_column(array: &ArrayRef, wanted: &Field) -> Result<ArrayRef, Stri
 }
 
 fn conform_array(array: &ArrayRef, wanted: &Field) -> Result<ArrayRef, String> {
-    if array.data_type() == wanted.data_type() {
+    // Even where the type is right: bytes of another writer need not decode.
+    if is_variant_type(wanted.data_type()) {
+        let checked = variant::checked(array);
+        return checked
+            .map_err(|what| format!("column {}: {what}", floe_table_format::error::printable(wanted.name())));
+    }
+    if array.data_type() == wanted.data_type() && !holds_variant(wanted.data_type()) {
         return Ok(array.clone());
     }
     if let Some(stored) = wanted.metadata().get(STORED_TYPE) {
-        let shown = if stored == "variant" { variant::to_json(array) } else { interval::to_text(array, stored) };
+        let shown = interval::to_text(array, stored);
         return shown.map_err(|what| format!("column {}: {what}", floe_table_format::error::printable(wanted.name())));
     }
     let broken = |error: arrow::error::ArrowError| format!("column {}: {error}", wanted.name());
@@ -108,6 +115,16 @@ fn conform_array(array: &ArrayRef, wanted: &Field) -> Result<ArrayRef, String> {
         }
         _ => mismatch(array, wanted),
     }
+}
+
+/// Whether a type is that of variants or holds some.
+pub fn holds_variant(data_type: &DataType) -> bool {
+    is_variant_type(data_type)
+        || match data_type {
+            DataType::Struct(fields) => fields.iter().any(|field| holds_variant(field.data_type())),
+            DataType::List(inner) | DataType::Map(inner, _) => holds_variant(inner.data_type()),
+            _ => false,
+        }
 }
 
 fn conform_child(source: &StructArray, field: &FieldRef) -> Result<ArrayRef, String> {

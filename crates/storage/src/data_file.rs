@@ -27,6 +27,7 @@ use crate::data_store::{DataStore, Footer};
 use crate::error::{Result, StorageError};
 use crate::parquet_source::ParquetSource;
 use crate::upload::{PART_BYTES, Upload, encode_error};
+use crate::variant::Shredding;
 
 #[cfg(test)]
 mod tests;
@@ -69,6 +70,8 @@ pub struct WriterSettings {
     pub page_rows: usize,
     /// Whether columns with repeated values get a dictionary.
     pub dictionary: bool,
+    /// Whether variants are shredded: what most of the first rows hold becomes columns of its own.
+    pub shred_variants: bool,
 }
 
 impl Default for WriterSettings {
@@ -79,6 +82,7 @@ impl Default for WriterSettings {
             row_group_bytes: 64 << 20,
             page_rows: 20_000,
             dictionary: true,
+            shred_variants: false,
         }
     }
 }
@@ -131,6 +135,8 @@ pub struct DataFileWriter {
     settings: WriterSettings,
     /// Made with the first batch, which tells where dictionaries pay.
     encoder: Option<ArrowWriter<PartBuffer>>,
+    /// Made with the first batch too, which tells what variants are made of.
+    shredding: Option<Shredding>,
     upload: Upload,
     rows: u64,
 }
@@ -150,6 +156,7 @@ impl DataFileWriter {
             schema,
             settings,
             encoder: None,
+            shredding: None,
             upload: Upload::new(store.access().clone(), path),
             rows: 0,
         })
@@ -167,9 +174,18 @@ impl DataFileWriter {
         }
         let mut encoder = match self.encoder.take() {
             Some(encoder) => encoder,
-            None => self.encoder_for(Some(batch))?,
+            None => {
+                if self.settings.shred_variants {
+                    self.shredding = Shredding::suited(&self.schema, batch).map_err(|what| self.broken(what))?;
+                }
+                self.encoder_for(Some(batch))?
+            }
         };
-        encoder.write(batch).map_err(|error| encode_error(&self.path, &error))?;
+        let shredded = match &self.shredding {
+            Some(shredding) => &shredding.apply(batch).map_err(|what| self.broken(what))?,
+            None => batch,
+        };
+        encoder.write(shredded).map_err(|error| encode_error(&self.path, &error))?;
         self.rows += batch.num_rows() as u64;
         let full = std::mem::take(&mut encoder.inner_mut().full);
         self.encoder = Some(encoder);
@@ -179,8 +195,12 @@ impl DataFileWriter {
         Ok(())
     }
 
+    fn broken(&self, what: String) -> StorageError {
+        StorageError::Encode { path: self.path.clone(), what }
+    }
+
     fn check(&self, batch: &RecordBatch) -> Result<()> {
-        let bad = |what: String| Err(StorageError::Encode { path: self.path.clone(), what });
+        let bad = |what: String| Err(self.broken(what));
         if batch.num_columns() != self.schema.fields().len() {
             return bad(format!("{} columns instead of {}", batch.num_columns(), self.schema.fields().len()));
         }
@@ -198,7 +218,8 @@ impl DataFileWriter {
         let properties = self.settings.properties(plain).map_err(|what| encode_error(&self.path, &what))?;
         // The Delta schema says what the columns are; the hint for Arrow readers would be one more thing to disagree.
         let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-        ArrowWriter::try_new_with_options(PartBuffer::default(), self.schema.clone(), options)
+        let schema = self.shredding.as_ref().map_or(&self.schema, Shredding::schema).clone();
+        ArrowWriter::try_new_with_options(PartBuffer::default(), schema, options)
             .map_err(|error| encode_error(&self.path, &error))
     }
 

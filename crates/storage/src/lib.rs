@@ -47,6 +47,7 @@ pub mod conform;
 pub mod data_file;
 mod parquet_source;
 mod ratified;
+pub mod variant;
 
 pub mod checkpoint_file;
 pub mod deletion_vectors;

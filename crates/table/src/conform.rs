@@ -7,7 +7,9 @@ use arrow::array::{
 };
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Fields, SchemaRef};
-use floe_table_format::schema::nearest;
+use floe_storage::conform::holds_variant;
+use floe_storage::variant;
+use floe_table_format::schema::{is_variant_type, nearest};
 
 use crate::error::{Result, TableError};
 
@@ -18,7 +20,8 @@ use crate::error::{Result, TableError};
 /// cast only where the cast keeps it: widening of numbers, other encodings of strings, other units of timestamps that
 /// lose nothing; a value that does not fit is an error and not null.
 pub(crate) fn conform(table: &str, batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
-    if batch.schema_ref() == schema {
+    let has_variants = schema.fields().iter().any(|field| holds_variant(field.data_type()));
+    if batch.schema_ref() == schema && !has_variants {
         return Ok(batch.clone());
     }
     let found = batch.schema();
@@ -58,13 +61,29 @@ pub(crate) fn conform(table: &str, batch: &RecordBatch, schema: &SchemaRef) -> R
 }
 
 fn conform_column(table: &str, name: &str, column: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
-    if column.data_type() == target {
+    if column.data_type() == target && !holds_variant(target) {
         return Ok(column.clone());
     }
     let mismatch = |why: String| TableError::SchemaMismatch {
         table: table.into(),
         what: format!("column {name}: {} does not fit {target}{why}", column.data_type()),
     };
+    if is_variant_type(target) {
+        return match column.data_type() {
+            DataType::Null => Ok(new_null_array(target, column.len())),
+            DataType::Struct(_) => variant::checked(column).map_err(|what| TableError::SchemaMismatch {
+                table: table.into(),
+                what: format!("column {name}: {what}"),
+            }),
+            other => Err(TableError::SchemaMismatch {
+                table: table.into(),
+                what: format!(
+                    "column {name} holds variants, found {other}: parse_json(text) makes one of JSON, \
+                     CAST(value AS VARIANT) of any value"
+                ),
+            }),
+        };
+    }
     if let Some(conformed) = conform_nested(table, name, column, target)? {
         return Ok(conformed);
     }

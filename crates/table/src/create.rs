@@ -9,7 +9,7 @@ use floe_table_format::iceberg::{ENABLE_V2, assign_nested_ids, complete_new};
 use floe_table_format::property::name;
 use floe_table_format::schema::ColumnMappingMode;
 use floe_table_format::{
-    ChangeSet, DomainMetadata, Format, Metadata, Operation, ReadSet, StructType, TableProperties, feature,
+    ChangeSet, DataType, DomainMetadata, Format, Metadata, Operation, ReadSet, StructType, TableProperties, feature,
 };
 
 use crate::commit::CommitOutcome;
@@ -259,7 +259,12 @@ fn metadata(table: &Table, create: &CreateTable, before: Option<&Metadata>) -> R
         return Err(table.refuse("create the table", "it has no columns"));
     }
     for column in &create.partition_columns {
-        if create.schema.field(column).is_none_or(|f| f.name != *column) {
+        let field = create.schema.field(column).filter(|field| field.name == *column);
+        if let Some(field) = field.filter(|field| !matches!(field.data_type, DataType::Primitive(_))) {
+            let what = format!("partition column {column} is of type {}; it must be of a simple one", field.data_type);
+            return Err(table.refuse("create the table", what));
+        }
+        if field.is_none() {
             let known: Vec<&str> = create.schema.fields.iter().map(|f| f.name.as_str()).collect();
             let hint = floe_table_format::schema::nearest(column, known.iter().copied());
             let hint = hint.map(|n| format!("; did you mean {n}?")).unwrap_or_default();

@@ -592,6 +592,7 @@ impl Worker {
         if self.target.keys.is_some() {
             settings.page_rows = KEYED_PAGE_ROWS;
         }
+        settings.shred_variants = self.target.properties.enable_variant_shredding;
         let writer = DataFileWriter::new(&self.table.0.data, &relative, self.target.file_schema.clone(), settings);
         let writer = writer.on(self.table.uri())?;
         let partitions: Vec<String> =

@@ -32,7 +32,8 @@ pub(super) struct ByKey {
 
 /// What the merge is by key; none if it is something else.
 ///
-/// Clauses that would give a row another key, or that look at rows which only the table has, make it something else.
+/// Clauses that would give a row another key, or that look at rows which only the table has, make it something else; so does
+/// row tracking, for the rows' ids are told by reading them.
 pub(super) fn of(
     snapshot: &Snapshot,
     target: &TableReference,
@@ -42,7 +43,7 @@ pub(super) fn of(
 ) -> Option<ByKey> {
     let key = snapshot.primary_key();
     let arrow = snapshot.arrow_schema().ok()?;
-    if key.is_empty() || clauses.is_empty() {
+    if key.is_empty() || clauses.is_empty() || snapshot.state().properties.enable_row_tracking {
         return None;
     }
     let own_rows = clauses.iter().any(|clause| clause.kind.canonical() == MergeIntoClauseKind::NotMatchedBySource);

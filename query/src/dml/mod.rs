@@ -31,12 +31,12 @@ use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
-use datafusion::physical_plan::execute_stream;
 use floe_table::{CommitOutcome, Snapshot, Table, TableError, Transaction};
 use floe_table_format::{Predicate, Version};
 
 use crate::error::{QueryError, Result};
 use crate::filters;
+use crate::progress::run_watched;
 use crate::provider::FloeTableProvider;
 use crate::scan_exec::{FILE_COLUMN, ROW_COLUMN};
 
@@ -88,7 +88,7 @@ fn address_columns(target: &TableReference) -> [Expr; 2] {
 /// Runs a query, its partitions as one stream in no particular order.
 async fn run(state: &dyn Session, plan: &LogicalPlan) -> Result<SendableRecordBatchStream> {
     let physical = state.create_physical_plan(plan).await?;
-    Ok(execute_stream(physical, state.task_ctx())?)
+    Ok(run_watched(state.config(), physical, state.task_ctx())?)
 }
 
 /// What a condition on rows of the target reads. Parts that name other relations or hold subqueries count as true.

@@ -21,7 +21,8 @@ use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr_adapter::{
     DefaultPhysicalExprAdapterFactory, PhysicalExprAdapter, PhysicalExprAdapterFactory,
 };
-use floe_table_format::schema::{ColumnMappingMode, STORED_TYPE};
+use floe_storage::conform::holds_variant;
+use floe_table_format::schema::{ColumnMappingMode, STORED_TYPE, is_variant_type};
 use floe_table_format::{StructField, StructType};
 
 /// The field metadata key under which the Parquet reader gives a column's field id.
@@ -114,7 +115,7 @@ impl PhysicalExprAdapterFactory for FileColumnsAdapterFactory {
             let shape = match self.nested.get(wanted.name()) {
                 // Names inside are compared with those in the file; what is at the same place need not be the same field.
                 Some(stored)
-                    if field.data_type() != wanted.data_type()
+                    if (field.data_type() != wanted.data_type() || holds_variant(wanted.data_type()))
                         && (field.data_type().is_nested() || stored.metadata().contains_key(STORED_TYPE)) =>
                 {
                     let stored = (!same_layout(field.data_type(), stored.data_type())).then(|| stored.clone());
@@ -188,6 +189,8 @@ impl PhysicalExprAdapter for FileColumnsAdapter {
 fn same_layout(from: &DataType, to: &DataType) -> bool {
     let id = |field: &Field| field.metadata().get(FIELD_ID).cloned();
     match (from, to) {
+        // Whether its bytes decode is still to be seen.
+        (_, to) if is_variant_type(to) => false,
         (DataType::Struct(from), DataType::Struct(to)) => {
             from.len() == to.len()
                 && from.iter().zip(to.iter()).all(|(from, to)| {

@@ -98,6 +98,12 @@ impl DeltaScanExec {
         self.spec.plan.files.len()
     }
 
+    /// How many files the table has at the version that is read, how many of them are read, and their bytes.
+    pub(crate) fn files(&self) -> (u64, u64, u64) {
+        let files = &self.spec.plan.files;
+        (self.spec.plan.files_total, files.len() as u64, files.iter().map(|file| file.size).sum())
+    }
+
     /// How many of them have a deletion vector.
     pub fn deletion_vectors(&self) -> usize {
         self.spec.plan.files.iter().filter(|file| file.deletion_vector.is_some()).count()

@@ -35,7 +35,7 @@ pub(super) fn target_name() -> ast::ObjectName {
 
 /// Rows of a data frame as rows to write.
 pub(super) async fn rows_of(frame: DataFrame) -> Result<BatchStream> {
-    let stream = frame.execute_stream().await?;
+    let stream = super::query::rows_of(frame).await?;
     Ok(stream.map(|batch| batch.map_err(|error| TableError::Input(Box::new(error)))).boxed())
 }
 

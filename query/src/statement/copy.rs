@@ -2,13 +2,17 @@
 
 use std::collections::HashMap;
 
-use arrow::array::AsArray;
+use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::UInt64Type;
+use datafusion::common::Column;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::file_format::format_as_file_type;
-use datafusion::logical_expr::LogicalPlanBuilder;
+use datafusion::execution::FunctionRegistry;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use floe_storage::variant::is_variant_type;
 use floe_storage::{Location, StoreKind};
 use floe_table_format::error::printable;
+use futures::TryStreamExt;
 
 use crate::error::{QueryError, Result};
 use crate::in_place;
@@ -77,12 +81,30 @@ pub(super) async fn copy(session: &Session, copy: Copy) -> Result<Outcome> {
             return Err(QueryError::unknown_column(column.clone(), fields));
         }
     }
+    let plan = if extension == "parquet" { plan } else { variants_as_json(session, plan)? };
     let plan = LogicalPlanBuilder::copy_to(plan, target, format_as_file_type(factory), options, columns)?.build()?;
-    let batches = DataFrame::new(state, plan).collect().await?;
+    let counts = query::rows_of(DataFrame::new(state, plan)).await?;
+    let batches: Vec<RecordBatch> = counts.try_collect().await?;
     let rows = batches
         .iter()
         .filter_map(|batch| batch.column(0).as_primitive_opt::<UInt64Type>())
         .map(|counts| counts.iter().flatten().sum::<u64>())
         .sum::<u64>();
     Ok(Done::new(format!("copied {rows} rows to {}", location.uri)).with_affected_rows(rows).into())
+}
+
+/// The plan with its variants as JSON text, for formats that have none.
+fn variants_as_json(session: &Session, plan: LogicalPlan) -> Result<LogicalPlan> {
+    if !plan.schema().fields().iter().any(|field| is_variant_type(field.data_type())) {
+        return Ok(plan);
+    }
+    let to_json = session.context().udf("to_json")?;
+    let columns = plan.schema().iter().map(|(qualifier, field)| {
+        let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+        match is_variant_type(field.data_type()) {
+            true => to_json.call(vec![column]).alias(field.name()),
+            false => column,
+        }
+    });
+    Ok(LogicalPlanBuilder::from(plan.clone()).project(columns.collect::<Vec<_>>())?.build()?)
 }

@@ -139,7 +139,7 @@ async fn check_same_columns(create: &CreateTable, table: &Table) -> Result<()> {
         .schema()
         .fields
         .iter()
-        .map(|f| format!("{} {}", f.name, crate::statement::sql_type(&f.data_type)))
+        .map(|f| format!("{} {}", f.name, crate::types::sql_type(&f.data_type)))
         .collect();
     Err(QueryError::invalid_argument(format!(
         "there is a table at {} with other columns: {}; leave the columns out to register it",

@@ -9,7 +9,8 @@ use crate::functions::history_rows;
 use crate::output::Outcome;
 use crate::rows::{Cell, Rows};
 use crate::session::Session;
-use crate::statement::{query as queries, type_name};
+use crate::statement::query as queries;
+use crate::types::type_name;
 
 fn columns() -> Rows {
     Rows::new(&[

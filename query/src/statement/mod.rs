@@ -3,7 +3,6 @@
 mod parse;
 mod split;
 mod tokens;
-mod types;
 mod words;
 
 mod alter;
@@ -37,7 +36,6 @@ pub use check::{Checked, TableCheck};
 pub use split::{is_complete, split_statements};
 
 pub(crate) use tokens::Modifiers;
-pub(crate) use types::{quoted, sql_type, type_name};
 
 /// One statement of a script, not yet understood: that happens when it is its turn, so that what stands before a faulty
 /// statement has run when the fault is reported.

@@ -17,9 +17,9 @@ use crate::dialect::FloeDialect;
 use crate::error::{QueryError, Result};
 use crate::statement::convert::Convert;
 use crate::statement::tokens::{Modifiers, prepare, take_modifiers};
-use crate::statement::types::parse_type;
 use crate::statement::words::Words;
 use crate::statement::{AlterAction, CloneOf, Copy, CreateTable, ParsedStatement, Statement};
+use crate::types::parse_type;
 
 /// How deep expressions and queries may nest.
 const DEPTH_MAX: usize = 128;

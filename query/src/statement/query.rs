@@ -1,7 +1,10 @@
 //! SELECT, EXPLAIN, and settings.
 
+use std::sync::Arc;
+
 use datafusion::config::ConfigField;
 use datafusion::dataframe::DataFrame;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::parser::{ResetStatement, Statement as DFStatement};
 use datafusion::sql::sqlparser::ast;
@@ -9,6 +12,7 @@ use datafusion::sql::sqlparser::ast;
 use crate::error::{QueryError, Result};
 use crate::output::{Done, Outcome};
 use crate::planning::Planning;
+use crate::progress::run_watched;
 use crate::session::{RETENTION_CHECK, Session};
 use crate::statement::Statement;
 
@@ -27,8 +31,16 @@ pub(crate) async fn data_frame(session: &Session, query: ast::Query) -> Result<D
     Ok(DataFrame::new(session.context().state(), plan(session, query).await?))
 }
 
+/// The rows of a data frame, watched by the session.
+pub(super) async fn rows_of(frame: DataFrame) -> Result<SendableRecordBatchStream> {
+    let context = Arc::new(frame.task_ctx());
+    let (state, plan) = frame.into_parts();
+    let plan = state.create_physical_plan(&plan).await?;
+    Ok(run_watched(state.config(), plan, context)?)
+}
+
 pub(super) async fn select(session: &Session, query: ast::Query) -> Result<Outcome> {
-    Ok(Outcome::Rows(data_frame(session, query).await?.execute_stream().await?))
+    rows_of(data_frame(session, query).await?).await.map(Outcome::Rows)
 }
 
 pub(super) async fn explain(session: &Session, statement: Statement, analyze: bool, verbose: bool) -> Result<Outcome> {

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::output::{Done, Outcome};
 use crate::rows::{Cell, Rows};
 use crate::session::Session;
-use crate::statement::{quoted, sql_type};
+use crate::types::{quoted, sql_type};
 
 pub(super) async fn use_schema(session: &Session, name: &str) -> Result<Outcome> {
     session.use_schema(name).await?;

@@ -22,7 +22,8 @@ use crate::session::Session;
 use crate::statement::change::{
     InsertTarget, TARGET, check_width, column_count, fill_defaults, rows, rows_of, target_name,
 };
-use crate::statement::{merge, quoted};
+use crate::statement::merge;
+use crate::types::quoted;
 
 /// What the rows given are called in DO UPDATE.
 const EXCLUDED: &str = "excluded";

@@ -68,7 +68,7 @@ impl TableUse<'_> {
             Feature::AllowColumnDefaults => self.schema.any_field(|f| f.default_expression().is_some()),
             Feature::TypeWidening => self.is_set(name::ENABLE_TYPE_WIDENING),
             Feature::VariantType => self.schema.fields.iter().any(|f| f.data_type.contains_variant()),
-            Feature::VariantShredding => self.is_set("delta.enableVariantShredding"),
+            Feature::VariantShredding => self.is_set(name::ENABLE_VARIANT_SHREDDING),
             // Anything but 0 is a version before which nothing may be cleaned.
             Feature::CheckpointProtection => {
                 self.value(name::REQUIRE_CHECKPOINT_PROTECTION).is_some_and(|version| version.trim() != "0")

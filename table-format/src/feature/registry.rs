@@ -146,8 +146,8 @@ pub(super) const ROWS: &[Row] = &[
     Row::writer(Feature::InCommitTimestamp, "inCommitTimestamp", Full),
     Row::writer(Feature::AllowColumnDefaults, "allowColumnDefaults", Full),
     Row::reader(Feature::TypeWidening, "typeWidening", Full, Full).also_called(&["typeWidening-preview"]),
-    Row::reader(Feature::VariantType, "variantType", Full, UnlessActive).also_called(&["variantType-preview"]),
-    Row::reader(Feature::VariantShredding, "variantShredding", Full, UnlessActive)
+    Row::reader(Feature::VariantType, "variantType", Full, Full).also_called(&["variantType-preview"]),
+    Row::reader(Feature::VariantShredding, "variantShredding", Full, Full)
         .also_called(&["variantShredding-preview"])
         .requires(&[Feature::VariantType]),
     // Cleaning up the log looks at the version before which it may not stop.

@@ -60,7 +60,7 @@ const PROPERTIES: &[(&str, Kind)] = &[
     (name::ENABLE_IN_COMMIT_TIMESTAMPS, Kind::Boolean),
     (name::ENABLE_ROW_TRACKING, Kind::Boolean),
     (name::ENABLE_TYPE_WIDENING, Kind::Boolean),
-    ("delta.enableVariantShredding", Kind::Boolean),
+    (name::ENABLE_VARIANT_SHREDDING, Kind::Boolean),
     (name::IN_COMMIT_TIMESTAMP_ENABLEMENT_VERSION, Kind::Internal),
     (name::IN_COMMIT_TIMESTAMP_ENABLEMENT_TIMESTAMP, Kind::Internal),
     (name::ISOLATION_LEVEL, Kind::IsolationLevel),

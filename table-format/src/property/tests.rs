@@ -57,6 +57,7 @@ fn all_properties_are_read() {
         ("floe.recordIndex", "false"),
         ("floe.autoCompact", "true"),
         ("delta.enableTypeWidening", "true"),
+        ("delta.enableVariantShredding", "true"),
         ("floe.inlineDeletionVectors", "true"),
         ("delta.dropFeatureTruncateHistory.retentionDuration", "12 hours"),
         ("delta.requireCheckpointProtectionBeforeVersion", "9"),
@@ -65,6 +66,7 @@ fn all_properties_are_read() {
     let expected = TableProperties {
         append_only: true,
         enable_type_widening: true,
+        enable_variant_shredding: true,
         checkpoint_interval: 7,
         checkpoint_policy: CheckpointPolicy::V2,
         log_retention_ms: 14 * DAY_MS,

@@ -12,9 +12,27 @@ use crate::error::{FormatError, Result, printable};
 /// Where the Parquet reader and writer look for a column's id.
 pub const PARQUET_FIELD_ID: &str = "PARQUET:field_id";
 
-/// Under which key a field of a file's Arrow schema names the Delta type of its values, where that is not the Arrow type
-/// that readers see: a variant or an interval, which readers see as text.
+/// Under which key a field of a file's Arrow schema names the Delta type of its values, where files may hold them as
+/// another Arrow type than readers see: a variant, which may be shredded, or an interval, which readers see as text.
 pub const STORED_TYPE: &str = "floe.storedType";
+
+/// The parts of a variant, as files and Arrow name them, in Spark's order: there are readers that go by it.
+pub const VARIANT_PARTS: [&str; 2] = ["value", "metadata"];
+
+/// The Arrow type of a variant: a struct of [`VARIANT_PARTS`], both views of binary that are never null. Delta's own
+/// binary columns are no views, so that no other column is taken for a variant.
+pub fn variant_type() -> ArrowType {
+    let part = |name: &str| Field::new(name, ArrowType::BinaryView, false);
+    ArrowType::Struct(VARIANT_PARTS.iter().map(|name| part(name)).collect())
+}
+
+/// Whether an Arrow type is that of variants, whatever it says about nulls inside.
+pub fn is_variant_type(arrow: &ArrowType) -> bool {
+    let ArrowType::Struct(fields) = arrow else { return false };
+    let is_part =
+        |(field, name): (&FieldRef, &str)| field.name() == name && *field.data_type() == ArrowType::BinaryView;
+    fields.len() == VARIANT_PARTS.len() && fields.iter().zip(VARIANT_PARTS).all(is_part)
+}
 
 /// How Arrow names the zone of a `timestamp`, which is a point in time.
 const UTC: &str = "UTC";
@@ -44,7 +62,7 @@ impl DataType {
     /// The Arrow type that holds such values.
     ///
     /// # Errors
-    /// [`FormatError::UnsupportedFeature`] for a variant.
+    /// None that a type on its own has.
     pub fn to_arrow(&self) -> Result<ArrowType> {
         Writer { mode: None }.data_type(self, "", &NestedIds::default())
     }
@@ -62,7 +80,7 @@ impl StructType {
     /// The Arrow schema of the table as queries see it.
     ///
     /// # Errors
-    /// [`FormatError::UnsupportedFeature`] for a variant column.
+    /// None that a schema without column mapping has.
     pub fn to_arrow(&self) -> Result<SchemaRef> {
         let fields = Writer { mode: None }.fields(self, "")?;
         Ok(Arc::new(Schema::new(fields)))
@@ -72,8 +90,7 @@ impl StructType {
     /// [`PARQUET_FIELD_ID`]. Protocol section "Writer Requirements for Column Mapping".
     ///
     /// # Errors
-    /// [`FormatError::UnsupportedFeature`] for a variant column; [`FormatError::InvalidSchema`] if the mode asks for a
-    /// physical name or an id that a field does not have.
+    /// [`FormatError::InvalidSchema`] if the mode asks for a physical name or an id that a field does not have.
     pub fn to_physical_arrow(&self, mode: ColumnMappingMode) -> Result<SchemaRef> {
         let fields = Writer { mode: Some(mode) }.fields(self, "")?;
         Ok(Arc::new(Schema::new(fields)))
@@ -176,8 +193,9 @@ impl Writer {
                 let entries = ArrowType::Struct(Fields::from(vec![key, value]));
                 ArrowType::Map(Arc::new(Field::new("key_value", entries, false)), false)
             }
+            DataType::Variant => variant_type(),
             // As text; how files hold it stands beside it.
-            DataType::Variant | DataType::Interval(_) => ArrowType::Utf8,
+            DataType::Interval(_) => ArrowType::Utf8,
             DataType::Void => ArrowType::Null,
         })
     }
@@ -261,6 +279,7 @@ fn from_type(arrow: &ArrowType, path: &str, depth: usize) -> Result<DataType> {
         ArrowType::Struct(fields) if fields.is_empty() => {
             return Err(unsuitable(path, "a struct without fields cannot be stored"));
         }
+        variant if is_variant_type(variant) => return Ok(DataType::Variant),
         ArrowType::Struct(fields) => return Ok(DataType::struct_of(from_fields(fields, path, depth)?)),
         ArrowType::Null => return Err(unsuitable(path, "it has no type: every value is null; cast it to one")),
         ArrowType::Time32(_)

@@ -94,14 +94,20 @@ fn unknown_types_are_named_with_their_column() {
 }
 
 #[test]
-fn variants_and_intervals_are_text_to_readers_and_files_say_what_they_are() {
+fn variants_have_a_type_of_their_own_and_intervals_are_text_to_readers() {
     for name in ["variant", "interval day to second", "interval year"] {
         let schema = parse(schema_of_type(json!(name))).expect("a known type");
         let field = &schema.fields[0];
-        assert_eq!(field.data_type.first_read_only().map(|t| t.to_string()).as_deref(), Some(name));
-        assert_eq!(field.data_type.contains_variant(), name == "variant");
+        let is_variant = name == "variant";
+        let read_only = field.data_type.first_read_only().map(|t| t.to_string());
+        assert_eq!(read_only.as_deref(), (!is_variant).then_some(name));
+        assert_eq!(field.data_type.contains_variant(), is_variant);
         let shown = schema.to_arrow().expect("readable");
-        assert_eq!((shown.field(0).data_type(), shown.field(0).metadata().len()), (&ArrowType::Utf8, 0));
+        let expected = if is_variant { variant_type() } else { ArrowType::Utf8 };
+        assert_eq!((shown.field(0).data_type(), shown.field(0).metadata().len()), (&expected, 0));
+        if is_variant {
+            assert_eq!(DataType::from_arrow(&expected), Ok(DataType::Variant));
+        }
         let stored = schema.to_physical_arrow(ColumnMappingMode::None).expect("readable");
         assert_eq!(stored.field(0).metadata().get(STORED_TYPE).map(String::as_str), Some(name));
         assert_eq!(StructType::parse(&schema.to_json()), Ok(schema));

@@ -2,8 +2,6 @@
 
 A case shows one verb or one write feature. Its inserts are files of their own with ranges apart, so that a reader that skips
 files by statistics has something to skip: where the statistics are wrong, its rows are too.
-
-`coming` has some that Floe may still refuse, which is then what the transcript says.
 """
 
 import dataclasses
@@ -23,8 +21,6 @@ class Case:
     since: int | None = 0
     # The change feed is compared as well.
     feed: bool = False
-    # Floe may refuse the statements.
-    coming: bool = False
     # The ids of rows are compared as well: each was inserted with the one that its column `id` says, if it is below 500.
     row_ids: bool = False
     # Queries that must each give one row of one value, true.
@@ -35,7 +31,7 @@ class Case:
 
 def all_cases():
     found = []
-    for name in ["types", "partitions", "features", "verbs", "coming"]:
+    for name in ["types", "partitions", "features", "verbs", "columns"]:
         found += importlib.import_module(f"cases.{name}").CASES
     assert len({case.name for case in found}) == len(found), "two cases have one name"
     return found

@@ -37,3 +37,12 @@ fn causes_that_repeat_what_was_said_are_left_out() {
     let top = Layer { text: "commit failed", source: Some(Box::new(middle)) };
     assert_eq!(with_causes(&top), "commit failed\n  because: cannot write x: disk full");
 }
+
+#[test]
+fn bytes_are_said_in_the_unit_that_fits() {
+    for (bytes, text) in
+        [(0, "0 B"), (999, "999 B"), (1_000, "1.0 kB"), (999_949, "999.9 kB"), (999_950, "1.0 MB"), (1 << 40, "1.1 TB")]
+    {
+        assert_eq!(bytes_text(bytes), text);
+    }
+}

@@ -8,6 +8,7 @@ use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use floe_storage::variant::is_variant_type;
 
 /// The text of every value of one batch.
 pub(super) struct Cells<'a> {
@@ -113,6 +114,7 @@ pub(super) fn type_name(data_type: &DataType) -> String {
             }
             _ => "map".to_owned(),
         },
+        variant if is_variant_type(variant) => "variant".to_owned(),
         DataType::Struct(fields) => {
             let fields: Vec<_> =
                 fields.iter().map(|field| format!("{}: {}", field.name(), type_name(field.data_type()))).collect();

@@ -17,6 +17,7 @@ use std::io::{self, Write};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
+use floe_storage::variant::{shown, shown_schema};
 
 pub use cells::escape_control;
 
@@ -104,7 +105,7 @@ pub trait Renderer {
 ///
 /// Rows of [`Format::Insert`] go into `insert_into`, written as it stands.
 pub fn renderer(format: Format, schema: &SchemaRef, surface: Surface, insert_into: &str) -> Box<dyn Renderer + Send> {
-    match format {
+    let of_values: Box<dyn Renderer + Send> = match format {
         Format::Table => Box::new(table::Table::new(schema, surface)),
         Format::Csv => Box::new(csv::Csv::new(schema, surface, ',')),
         Format::Tsv => Box::new(csv::Csv::new(schema, surface, '\t')),
@@ -114,6 +115,23 @@ pub fn renderer(format: Format, schema: &SchemaRef, surface: Surface, insert_int
         Format::Html => Box::new(html::Html::new(schema)),
         Format::Insert => Box::new(insert::Insert::new(schema, insert_into)),
         Format::Line => Box::new(line::Line::new(schema)),
+    };
+    match shown_schema(schema) == *schema {
+        true => of_values,
+        false => Box::new(VariantsAsJson(of_values)),
+    }
+}
+
+/// Shows variants as the JSON that they hold.
+struct VariantsAsJson(Box<dyn Renderer + Send>);
+
+impl Renderer for VariantsAsJson {
+    fn batch(&mut self, batch: &RecordBatch, out: &mut dyn Write) -> Result<(), RenderError> {
+        self.0.batch(&shown(batch).map_err(ArrowError::ParseError)?, out)
+    }
+
+    fn finish(&mut self, out: &mut dyn Write) -> Result<Shown, RenderError> {
+        self.0.finish(out)
     }
 }
 

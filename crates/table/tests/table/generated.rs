@@ -12,12 +12,14 @@ use arrow::array::{
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType as ArrowType, FieldRef, Float32Type, Float64Type, Schema};
 use floe_storage::DataStore;
+use floe_storage::variant::{append_json, checked, is_variant_type};
 use floe_table::CreateTable;
 use floe_table_format::path::{LogFile, commit_name};
 use floe_table_format::{DataType, Operation, PrimitiveType, RowSet, StructField, StructType, Version};
 use floe_testkit::rows;
 use futures::executor::block_on;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet_variant_compute::VariantArrayBuilder;
 use proptest::prelude::*;
 
 use crate::world::{World, rows_now};
@@ -45,7 +47,8 @@ fn primitive() -> impl Strategy<Value = PrimitiveType> {
 }
 
 fn data_type() -> impl Strategy<Value = DataType> {
-    primitive().prop_map(DataType::Primitive).prop_recursive(2, 8, 3, |inner| {
+    let leaf = prop_oneof![9 => primitive().prop_map(DataType::Primitive), 1 => Just(DataType::Variant)];
+    leaf.prop_recursive(2, 8, 3, |inner| {
         prop_oneof![
             (inner.clone(), any::<bool>()).prop_map(|(element, nulls)| DataType::array_of(element, nulls)),
             (primitive(), inner.clone(), any::<bool>()).prop_map(|(key, value, nulls)| DataType::map_of(
@@ -153,6 +156,25 @@ impl Numbers {
         (0..count.max(1)).map(|_| pieces[self.below(pieces.len() as u64) as usize]).collect()
     }
 
+    fn json(&mut self, depth: u64) -> String {
+        match self.below(if depth == 0 { 5 } else { 7 }) {
+            0 => "null".into(),
+            1 => (self.below(2) == 0).to_string(),
+            2 => self.whole(64).to_string(),
+            3 => format!("{}.{:03}", self.whole(32), self.below(1000)),
+            4 => serde_json::Value::from(self.text()).to_string(),
+            5 => {
+                let values: Vec<String> = (0..self.below(3)).map(|_| self.json(depth - 1)).collect();
+                format!("[{}]", values.join(","))
+            }
+            _ => {
+                let fields: Vec<String> =
+                    (0..self.below(4)).map(|at| format!("\"k{at}\":{}", self.json(depth - 1))).collect();
+                format!("{{{}}}", fields.join(","))
+            }
+        }
+    }
+
     fn nulls(&mut self, rows: usize, nullable: bool) -> Option<NullBuffer> {
         let how = self.below(4);
         let valid: Vec<bool> = (0..rows)
@@ -216,6 +238,17 @@ impl Numbers {
                     .map(|row| (!is_null(row)).then(|| self.next().to_le_bytes()[..self.below(9) as usize].to_vec()))
                     .collect();
                 Arc::new(values.iter().map(Option::as_deref).collect::<BinaryArray>())
+            }
+            variant if is_variant_type(variant) => {
+                let mut variants = VariantArrayBuilder::new(rows);
+                for row in 0..rows {
+                    match &nulls {
+                        Some(nulls) if nulls.is_null(row) => variants.append_null(),
+                        _ => append_json(&self.json(2), &mut variants).expect("JSON"),
+                    }
+                }
+                let column: ArrayRef = Arc::new(variants.build().inner().clone());
+                checked(&column).expect("variants")
             }
             ArrowType::Struct(fields) => {
                 let columns = fields.iter().map(|field| self.column(field, rows)).collect();

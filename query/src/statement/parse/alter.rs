@@ -8,8 +8,8 @@ use floe_table_format::schema::Place;
 use super::parse_column_of;
 use crate::error::{QueryError, Result};
 use crate::statement::AlterAction;
-use crate::statement::types::parse_type;
 use crate::statement::words::Words;
+use crate::types::parse_type;
 
 /// RENAME, DROP, ALTER, REPLACE and ADD of columns; none if something else comes.
 pub(super) fn parse_column_action(parser: &mut Parser<'_>) -> Result<Option<AlterAction>> {

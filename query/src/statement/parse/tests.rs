@@ -44,7 +44,7 @@ fn create_table_reads_every_clause() {
     assert!(!create.columns[0].nullable);
     assert_eq!(create.columns[0].comment(), Some("the key"));
     assert_eq!(create.columns[1].default_expression(), Some("'none'"));
-    let types: Vec<String> = create.columns.iter().map(|c| crate::statement::type_name(&c.data_type)).collect();
+    let types: Vec<String> = create.columns.iter().map(|c| crate::types::type_name(&c.data_type)).collect();
     let deep = "map<string,array<struct<a:int,b:array<double>>>>";
     assert_eq!(types, ["bigint", "string", "decimal(12,2)", "array<string>", deep, "date"]);
     assert_eq!(create.checks, [("positive".to_owned(), "price > 0".to_owned())]);
@@ -75,7 +75,7 @@ fn the_types_of_spark_are_known() {
         let Statement::CreateTable(create) = parsed(&format!("CREATE TABLE t (a {sql})")) else {
             panic!("no CREATE TABLE");
         };
-        assert_eq!(crate::statement::type_name(&create.columns[0].data_type), expected, "{sql}");
+        assert_eq!(crate::types::type_name(&create.columns[0].data_type), expected, "{sql}");
     }
     check_error("CREATE TABLE t (a STRNG)", "did you mean STRING?");
     check_error("CREATE TABLE t (a DECIMAL(39, 2))", "precision");

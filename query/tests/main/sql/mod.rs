@@ -20,6 +20,7 @@ mod paths;
 mod row_ids;
 mod travel;
 mod types;
+mod variants;
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use floe_query::{Done, Outcome, QueryError, Session, SessionOptions};
@@ -104,6 +105,7 @@ pub(crate) async fn rows_of(session: &Session, sql: &str) -> Vec<String> {
     let options = FormatOptions::default().with_null("null");
     let mut rows = Vec::new();
     for batch in batches {
+        let batch = floe_storage::variant::shown(&batch).expect("variants");
         let columns: Vec<ArrayFormatter> = batch
             .columns()
             .iter()

@@ -32,26 +32,28 @@ async fn tracked(world: &World) -> BTreeMap<i64, (String, i64, i64)> {
 
 #[tokio::test]
 async fn ids_stay_with_rows_and_versions_tell_their_last_change() {
-    let world = World::new().await;
-    world
-        .run(
-            "CREATE TABLE t (id BIGINT, v STRING) TBLPROPERTIES ('delta.enableRowTracking' = 'true');
-             INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd');
-             UPDATE t SET v = 'B' WHERE id = 2;
-             OPTIMIZE t;
-             UPDATE t SET v = 'BB' WHERE id = 2;
-             MERGE INTO t USING (VALUES (3, 'C'), (4, 'gone'), (9, 'new')) AS s(id, v) ON t.id = s.id
-                WHEN MATCHED AND s.v = 'gone' THEN DELETE WHEN MATCHED THEN UPDATE SET v = s.v WHEN NOT MATCHED THEN INSERT *;
-             OPTIMIZE t ZORDER BY (v)",
-        )
-        .await;
-    let rows = tracked(&world).await;
-    let ids: Vec<(i64, i64, i64)> = rows.iter().map(|(key, (_, id, version))| (*key, *id, *version)).collect();
-    let new = ids.iter().find(|(key, _, _)| *key == 9).expect("inserted").1;
-    assert_eq!(ids, [(1, 0, 1), (2, 1, 4), (3, 2, 5), (9, new, 5)]);
-    assert!(new > 3, "an id that no row had: {new}");
-    let columns = rows_of(&world.session, "SELECT * FROM t WHERE id = 2").await;
-    assert_eq!(columns, ["2|BB"], "what rows keep is no column of the table");
+    for key in ["", " PRIMARY KEY"] {
+        let world = World::new().await;
+        world
+            .run(&format!(
+                "CREATE TABLE t (id BIGINT{key}, v STRING) TBLPROPERTIES ('delta.enableRowTracking' = 'true');
+                 INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd');
+                 UPDATE t SET v = 'B' WHERE id = 2;
+                 OPTIMIZE t;
+                 UPDATE t SET v = 'BB' WHERE id = 2;
+                 MERGE INTO t USING (VALUES (3, 'C'), (4, 'gone'), (9, 'new')) AS s(id, v) ON t.id = s.id
+                    WHEN MATCHED AND s.v = 'gone' THEN DELETE WHEN MATCHED THEN UPDATE SET v = s.v WHEN NOT MATCHED THEN INSERT *;
+                 OPTIMIZE t ZORDER BY (v)",
+            ))
+            .await;
+        let rows = tracked(&world).await;
+        let ids: Vec<(i64, i64, i64)> = rows.iter().map(|(key, (_, id, version))| (*key, *id, *version)).collect();
+        let new = ids.iter().find(|(key, _, _)| *key == 9).expect("inserted").1;
+        assert_eq!(ids, [(1, 0, 1), (2, 1, 4), (3, 2, 5), (9, new, 5)]);
+        assert!(new > 3, "an id that no row had: {new}");
+        let columns = rows_of(&world.session, "SELECT * FROM t WHERE id = 2").await;
+        assert_eq!(columns, ["2|BB"], "what rows keep is no column of the table");
+    }
 }
 
 #[tokio::test]

@@ -46,21 +46,33 @@ fn schema(fields: &[(&str, &str)]) -> String {
 }
 
 #[tokio::test]
-async fn variants_are_read_as_json_and_not_written() {
-    let world = World::new().await;
+async fn variants_of_others_are_read_and_changed_under_either_name_of_their_feature() {
     let texts: ArrayRef = Arc::new(StringArray::from(vec![Some(r#"{"a":[1,null,"x"]}"#), Some("null"), None]));
     let variants = parquet_variant_compute::json_to_variant(&texts).expect("JSON");
     let columns: Vec<(&str, ArrayRef)> =
         vec![("id", Arc::new(Int32Array::from(vec![1, 2, 3]))), ("v", Arc::new(variants.inner().clone()))];
     let schema = schema(&[("id", "integer"), ("v", "variant")]);
     for features in [r#""variantType""#, r#""variantType-preview","variantShredding-preview""#] {
+        let world = World::new().await;
         let path = make(&world, columns.clone(), &schema, features);
         world.check(&format!("SELECT id, v FROM '{path}'"), &[r#"1|{"a":[1,null,"x"]}"#, "2|null", "3|null"]).await;
-        world.check(&format!("SELECT id FROM '{path}' WHERE v IS NULL OR v LIKE '%x%'"), &["1", "3"]).await;
-        world.check_error(&format!("INSERT INTO '{path}' VALUES (4, '1')"), "variantType").await;
-        world.check_error(&format!("DELETE FROM '{path}' WHERE id = 1"), "variantType").await;
+        world.check(&format!("SELECT id FROM '{path}' WHERE v IS NULL OR to_json(v) LIKE '%x%'"), &["1", "3"]).await;
+        world.run(&format!("INSERT INTO '{path}' VALUES (4, parse_json('1'))")).await;
+        world.run(&format!("DELETE FROM '{path}' WHERE id = 1")).await;
+        world.check(&format!("SELECT id, v FROM '{path}'"), &["2|null", "3|null", "4|1"]).await;
     }
-    world.check_error("CREATE TABLE t (v VARIANT)", "variant").await;
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_variant_are_refused_and_not_passed_on() {
+    let world = World::new().await;
+    let bytes: ArrayRef = Arc::new(arrow::array::BinaryViewArray::from(vec![&[255u8, 255][..]]));
+    let parts = vec![("metadata", bytes.clone()), ("value", bytes)];
+    let broken: ArrayRef = Arc::new(arrow::array::StructArray::try_from(parts).expect("two columns"));
+    let schema = schema(&[("v", "variant")]);
+    let path = make(&world, vec![("v", broken)], &schema, r#""variantType""#);
+    world.check_error(&format!("SELECT v FROM '{path}'"), "holds no variant").await;
+    world.check_error(&format!("CREATE TABLE t AS SELECT v FROM '{path}'"), "holds no variant").await;
 }
 
 #[tokio::test]

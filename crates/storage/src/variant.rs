@@ -1,28 +1,37 @@
-//! Variants of data files as JSON text. Protocol section "Variant Data Type"; Parquet's "Variant Binary Encoding" and
+//! Variants: checked as they come, shown as JSON text, and shredded on their way to files.
+//!
+//! Inside Floe a variant is a struct of [`metadata` and `value`](floe_table_format::schema::variant_type), whatever file it
+//! came from. Protocol sections "Variant Data Type" and "Variant Shredding"; Parquet's "Variant Binary Encoding" and
 //! "Variant Shredding".
 
-use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringBuilder};
-use arrow::datatypes::DataType;
+use arrow::array::{Array, ArrayRef, AsArray, StructArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Fields};
+use arrow::error::ArrowError;
+pub use floe_table_format::schema::is_variant_type;
+use floe_table_format::schema::variant_type;
 use parquet_variant::Variant;
 use parquet_variant_compute::{VariantArray, unshred_variant};
-use parquet_variant_json::VariantToJson;
 
-/// How deep a value may nest before its text is given up.
+mod json;
+mod shred;
+
+pub use json::{append_json, shown, shown_schema, text_of, to_json};
+pub(crate) use shred::Shredding;
+
+/// How deep a value may nest before it is given up.
 const DEPTH_MAX: usize = 250;
 
-/// JSON text of each value, null for a row without one. A variant that is null is the text `null`.
-///
-/// Times are written as Spark writes them; all else as JSON has it.
+/// The column as variants of the one type that Floe knows: whole where it was shredded, and each value known to decode.
 ///
 /// # Errors
 /// What is not a variant: another shape of columns, or bytes that do not decode.
-pub(super) fn to_json(column: &ArrayRef) -> Result<ArrayRef, String> {
+pub fn checked(column: &ArrayRef) -> Result<ArrayRef, String> {
     if column.null_count() == column.len() {
-        return Ok(arrow::array::new_null_array(&DataType::Utf8, column.len()));
+        return Ok(arrow::array::new_null_array(&variant_type(), column.len()));
     }
     // The library follows what values claim to hold by recursion.
     check_values(column, 0)?;
@@ -31,24 +40,74 @@ pub(super) fn to_json(column: &ArrayRef) -> Result<ArrayRef, String> {
         None => array,
         // The library checks the shape of what is shredded, and indexes into the bytes that are not.
         Some(_) => catch_unwind(AssertUnwindSafe(|| unshred_variant(&array)))
-            .unwrap_or_else(|_| Err(arrow::error::ArrowError::ParseError("a shredded variant is damaged".into())))
+            .unwrap_or_else(|_| Err(ArrowError::ParseError("a shredded variant is damaged".into())))
             .map_err(|error| error.to_string())?,
     };
-    let (metadata, values) = (Bytes::of(array.metadata_column())?, Bytes::of(array.value_column())?);
-    let mut texts = StringBuilder::new();
-    let mut text = String::new();
-    for row in 0..array.len() {
-        if array.is_null(row) {
-            texts.append_null();
-            continue;
-        }
-        let decoded = Variant::try_new(metadata.at(row), values.at(row));
-        let variant = decoded.map_err(|error| format!("row {row} of the batch holds no variant: {error}"))?;
-        text.clear();
-        write(&variant, &mut text, 0)?;
-        texts.append_value(&text);
+    let parts = Parts::of(&array)?;
+    for row in (0..array.len()).filter(|row| array.is_valid(*row)) {
+        parts.variant(row)?;
     }
-    Ok(Arc::new(texts.finish()))
+    let view = |part: &ArrayRef| cast(part, &DataType::BinaryView).map_err(|error| error.to_string());
+    let columns = vec![view(array.value_column())?, view(array.metadata_column())?];
+    let whole = StructArray::try_new(fields(), columns, array.inner().nulls().cloned());
+    Ok(Arc::new(whole.map_err(|error| error.to_string())?))
+}
+
+fn fields() -> Fields {
+    match variant_type() {
+        DataType::Struct(fields) => fields,
+        _ => Fields::empty(),
+    }
+}
+
+/// A column of [`variant_type`] row by row.
+pub struct Variants<'a> {
+    array: &'a StructArray,
+    metadata: &'a arrow::array::BinaryViewArray,
+    values: &'a arrow::array::BinaryViewArray,
+}
+
+impl<'a> Variants<'a> {
+    /// The column's rows; none for a column of another type.
+    pub fn of(column: &'a ArrayRef) -> Option<Self> {
+        if !is_variant_type(column.data_type()) {
+            return None;
+        }
+        let array = column.as_struct_opt()?;
+        let part = |at: usize| array.column(at).as_binary_view_opt();
+        Some(Variants { array, values: part(0)?, metadata: part(1)? })
+    }
+
+    /// The variant of a row; none where there is none.
+    ///
+    /// # Errors
+    /// Bytes that do not decode.
+    pub fn get(&self, row: usize) -> Result<Option<Variant<'a, 'a>>, String> {
+        if self.array.is_null(row) {
+            return Ok(None);
+        }
+        decode(row, self.metadata.value(row), self.values.value(row)).map(Some)
+    }
+}
+
+fn decode<'a>(row: usize, metadata: &'a [u8], value: &'a [u8]) -> Result<Variant<'a, 'a>, String> {
+    Variant::try_new(metadata, value).map_err(|error| format!("row {row} of the batch holds no variant: {error}"))
+}
+
+/// The bytes of a variant that is not shredded, whatever arrays hold them.
+struct Parts<'a> {
+    metadata: Bytes<'a>,
+    values: Bytes<'a>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(array: &'a VariantArray) -> Result<Self, String> {
+        Ok(Parts { metadata: Bytes::of(array.metadata_column())?, values: Bytes::of(array.value_column())? })
+    }
+
+    fn variant(&self, row: usize) -> Result<Variant<'a, 'a>, String> {
+        decode(row, self.metadata.at(row), self.values.at(row))
+    }
 }
 
 /// Checks that no value in a variant's columns, in what is left of a shredded one too, nests too deep to be followed.
@@ -145,59 +204,5 @@ impl<'a> Bytes<'a> {
     }
 }
 
-fn write(variant: &Variant<'_, '_>, text: &mut String, depth: usize) -> Result<(), String> {
-    if depth > DEPTH_MAX {
-        return Err(format!("a variant nests deeper than {DEPTH_MAX}"));
-    }
-    let quoted = |name: &str| Variant::String(name).to_json_string().map_err(|error| error.to_string());
-    match variant {
-        Variant::Object(object) => {
-            text.push('{');
-            for (at, (name, value)) in object.iter().enumerate() {
-                if at > 0 {
-                    text.push(',');
-                }
-                text.push_str(&quoted(name)?);
-                text.push(':');
-                write(&value, text, depth + 1)?;
-            }
-            text.push('}');
-        }
-        Variant::List(list) => {
-            text.push('[');
-            for (at, value) in list.iter().enumerate() {
-                if at > 0 {
-                    text.push(',');
-                }
-                write(&value, text, depth + 1)?;
-            }
-            text.push(']');
-        }
-        Variant::TimestampMicros(time) | Variant::TimestampNanos(time) => {
-            write_time(text, &time.naive_utc().to_string(), "+00:00");
-        }
-        Variant::TimestampNtzMicros(time) | Variant::TimestampNtzNanos(time) => write_time(text, &time.to_string(), ""),
-        Variant::Double(number) => write_number(text, *number, format!("{number:?}")),
-        Variant::Float(number) => write_number(text, f64::from(*number), format!("{number:?}")),
-        other => text.push_str(&other.to_json_string().map_err(|error| error.to_string())?),
-    }
-    Ok(())
-}
-
-/// With an exponent where there are many digits. JSON has no words for what is no number.
-fn write_number(text: &mut String, number: f64, shown: String) {
-    if number.is_nan() {
-        text.push_str("\"NaN\"");
-    } else if number.is_infinite() {
-        text.push_str(if number > 0.0 { "\"Infinity\"" } else { "\"-Infinity\"" });
-    } else {
-        text.push_str(&shown);
-    }
-}
-
-/// `2024-01-01 12:00:00.5`: without zeros behind the last digit.
-fn write_time(text: &mut String, time: &str, zone: &str) {
-    let time = if time.contains('.') { time.trim_end_matches('0') } else { time };
-    // Into a String, which takes everything.
-    let _ = write!(text, "\"{time}{zone}\"");
-}
+#[cfg(test)]
+mod tests;

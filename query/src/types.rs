@@ -1,12 +1,12 @@
 //! SQL type names as Spark spells them, to and from Delta types.
 
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
 use floe_table_format::schema::{ArrayType, MapType};
 use floe_table_format::{DataType, PrimitiveType, StructField, StructType};
 
 use crate::error::{QueryError, Result};
-use crate::statement::words::Words;
 
 /// How deep types may nest in SQL.
 const DEPTH_MAX: usize = 64;
@@ -37,7 +37,7 @@ fn parse_nested(parser: &mut Parser<'_>, depth: usize) -> Result<DataType> {
         "TINYINT" | "BYTE" => PrimitiveType::Byte,
         "FLOAT" | "REAL" | "FLOAT4" => PrimitiveType::Float,
         "DOUBLE" | "FLOAT8" => {
-            parser.word("PRECISION");
+            let _ = parser.parse_keyword(Keyword::PRECISION);
             PrimitiveType::Double
         }
         "BOOLEAN" | "BOOL" => PrimitiveType::Boolean,
@@ -69,9 +69,9 @@ fn parse_nested(parser: &mut Parser<'_>, depth: usize) -> Result<DataType> {
                 let name = parser.parse_identifier()?.value;
                 let _ = parser.consume_token(&Token::Colon);
                 let data_type = parse_nested(parser, depth + 1)?;
-                let nullable = !parser.words(&["NOT", "NULL"]);
+                let nullable = !parser.parse_keywords(&[Keyword::NOT, Keyword::NULL]);
                 let mut field = StructField { name, data_type, nullable, metadata: Default::default() };
-                if parser.word("COMMENT") {
+                if parser.parse_keyword(Keyword::COMMENT) {
                     field.metadata.insert("comment".into(), parser.parse_literal_string()?.into());
                 }
                 fields.push(field);
