@@ -129,6 +129,25 @@ fn errors_offer_the_nearest_name() {
 }
 
 #[test]
+fn errors_point_at_their_place_in_the_script() {
+    let folder = folder();
+    answer(folder.path(), &["-c", DUCKS]);
+    for (script, shown) in [
+        ("CREATE SCHEMA s;\nSELECT name,\n  wieght FROM ducks", "  3 |   wieght FROM ducks\n    |   ^^^^^^"),
+        (
+            "SELECT name FROM ducks WHRE true",
+            "  1 | SELECT name FROM ducks WHRE true\n    |                             ^^^^",
+        ),
+        ("SELECT * FROM duks", "  1 | SELECT * FROM duks\n    |               ^^^^"),
+        ("SELECT nofun(1)", "  1 | SELECT nofun(1)\n    |        ^^^^^"),
+        ("SELECT 'open", "  1 | SELECT 'open\n    |        ^"),
+    ] {
+        let said = refusal(folder.path(), &["--quiet", "-c", script]);
+        assert!(said.contains(shown), "{script}\n{said}");
+    }
+}
+
+#[test]
 fn a_read_only_run_changes_nothing() {
     let folder = folder();
     answer(folder.path(), &["-c", DUCKS]);

@@ -187,7 +187,7 @@ impl QueryError {
             QueryError::Unsupported { instead, .. } => instead.clone(),
             QueryError::UnknownStatement { .. } => Some(
                 "statements begin with SELECT, WITH, VALUES, INSERT, UPDATE, DELETE, MERGE, TRUNCATE, CREATE, DROP, ALTER, \
-                 DESCRIBE, SHOW, OPTIMIZE, VACUUM, RESTORE, COPY, EXPLAIN, USE or SET"
+                 DESCRIBE, SUMMARIZE, SHOW, OPTIMIZE, VACUUM, RESTORE, COPY, EXPLAIN, USE or SET"
                     .into(),
             ),
             _ => None,

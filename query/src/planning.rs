@@ -23,6 +23,7 @@ use datafusion::sql::sqlparser::ast;
 use crate::error::{QueryError, Result};
 use crate::names::{self, Columns};
 use crate::relation::{OpenedRelations, Reference, References, relation_key};
+use crate::rewrites::rewrite;
 use crate::session::Session;
 
 /// Names in SQL are not folded by DataFusion: [`names`] gives every name the spelling of the table it belongs to.
@@ -112,8 +113,8 @@ impl Planning {
 
     /// Plans the statement, its names spelled as the tables spell them.
     pub(crate) fn plan(&self, mut statement: ast::Statement) -> Result<LogicalPlan> {
+        rewrite(&mut statement);
         names::spell(&mut statement, &self.columns);
-        variant_casts(&mut statement);
         let planner = SqlToRel::new_with_options(self, parser_options(&self.state));
         Ok(planner.statement_to_plan(DFStatement::Statement(Box::new(statement)))?)
     }
@@ -292,31 +293,6 @@ impl ContextProvider for Planning {
     fn udwf_names(&self) -> Vec<String> {
         self.state.window_functions().keys().cloned().collect()
     }
-}
-
-/// Makes `CAST(value AS VARIANT)` the function that it means: to DataFusion it would be a cast of structs.
-fn variant_casts(statement: &mut ast::Statement) {
-    let _ = ast::visit_expressions_mut(statement, |expr| {
-        let is_variant = |data_type: &ast::DataType| matches!(data_type, ast::DataType::Custom(name, _) if name.to_string().eq_ignore_ascii_case("variant"));
-        if let ast::Expr::Cast { expr: value, data_type, .. } = expr
-            && is_variant(data_type)
-        {
-            let value = ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(value.as_ref().clone()));
-            let arguments =
-                ast::FunctionArgumentList { duplicate_treatment: None, args: vec![value], clauses: Vec::new() };
-            *expr = ast::Expr::Function(ast::Function {
-                name: ast::ObjectName::from(vec![ast::Ident::new(crate::variants::TO_VARIANT)]),
-                uses_odbc_syntax: false,
-                parameters: ast::FunctionArguments::None,
-                args: ast::FunctionArguments::List(arguments),
-                filter: None,
-                null_treatment: None,
-                over: None,
-                within_group: Vec::new(),
-            });
-        }
-        std::ops::ControlFlow::<()>::Continue(())
-    });
 }
 
 /// Spark's type names that DataFusion does not know, for casts.

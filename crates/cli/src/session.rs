@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use floe_query::{
-    Checked, Done, Outcome, ParsedStatement, Progress, QueryError, Session, SessionOptions, TableCheck,
+    Checked, Done, ErrorPlace, Outcome, ParsedStatement, Progress, QueryError, Session, SessionOptions, TableCheck,
     split_statements,
 };
 use floe_storage::{Env, StorageOptions};
@@ -16,7 +16,7 @@ use futures::channel::oneshot;
 use futures::future::abortable;
 
 use crate::arguments::Request;
-use crate::failure::Failure;
+use crate::failure::{Failure, pointed_at};
 use crate::gauge::Gauge;
 use crate::message::{Messages, bytes_text, duration, grouped};
 use crate::place;
@@ -67,6 +67,7 @@ impl Runner {
             runner.session.attach(&place.name, &place.location).await.map_err(|error| Failure::Statement {
                 at: Some(format!("cannot open {given}")),
                 error: Box::new(error),
+                shown: None,
             })?;
             messages.note(&format!("opened {given} as {}", place.name));
         }
@@ -196,13 +197,20 @@ impl Runner {
     }
 
     async fn script(&self, text: &str, source: &str) -> Result<(), Failure> {
-        let statements = split_statements(text)?;
+        let statements = split_statements(text).map_err(|error| Failure::Statement {
+            at: None,
+            shown: ErrorPlace::in_script(&error).and_then(|place| pointed_at(text, place)),
+            error: Box::new(error),
+        })?;
         let several = statements.len() > 1;
         for (position, statement) in statements.iter().enumerate() {
             self.check_not_given_up()?;
             let at = several.then(|| format!("{source}, statement {}", position + 1));
             self.statement(statement).await.map_err(|failure| match failure {
-                Failure::Query(error) => Failure::Statement { at, error },
+                Failure::Query(error) => {
+                    let shown = statement.place_of(&error).and_then(|place| pointed_at(text, place));
+                    Failure::Statement { at, error, shown }
+                }
                 other => other,
             })?;
         }

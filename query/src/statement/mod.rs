@@ -1,6 +1,7 @@
 //! Statements: from text to what the session does.
 
 mod parse;
+mod place;
 mod split;
 mod tokens;
 mod words;
@@ -18,6 +19,7 @@ mod maintain;
 mod merge;
 mod query;
 mod show;
+mod summarize;
 mod upsert;
 
 use datafusion::sql::sqlparser::ast;
@@ -33,6 +35,7 @@ use crate::statement::convert::Convert;
 use crate::statement::merge::Grows;
 
 pub use check::{Checked, TableCheck};
+pub use place::ErrorPlace;
 pub use split::{is_complete, split_statements};
 
 pub(crate) use tokens::Modifiers;
@@ -113,6 +116,7 @@ pub(crate) enum Statement {
     ShowColumns(ast::ObjectName),
     ShowProperties(ast::ObjectName),
     DescribeTable(ast::ObjectName),
+    Summarize(Box<ast::Query>),
     DescribeQuery(Box<ast::Query>),
     DescribeDetail(ast::ObjectName),
     DescribeHistory {
@@ -284,6 +288,7 @@ pub(crate) async fn run(session: &Session, parsed: &ParsedStatement) -> Result<O
         Statement::ShowProperties(name) => boxed(move || async move { show::properties(session, &name).await }),
         Statement::DescribeTable(name) => boxed(move || async move { describe::table(session, &name).await }),
         Statement::DescribeQuery(query) => boxed(move || describe::query(session, *query)),
+        Statement::Summarize(query) => boxed(move || summarize::summarize(session, *query)),
         Statement::DescribeDetail(name) => boxed(move || async move { describe::detail(session, &name).await }),
         Statement::DescribeHistory { name, limit } => {
             boxed(move || async move { describe::history(session, &name, limit).await })

@@ -71,6 +71,7 @@ fn parse_statement(parser: &mut Parser<'_>) -> Result<Statement> {
         "DROP" => parse_drop(parser),
         "ALTER" => parse_alter(parser),
         "DESCRIBE" | "DESC" => parse_describe(parser),
+        "SUMMARIZE" => parse_summarize(parser),
         "SHOW" => parse_show(parser),
         "USE" => {
             parser.advance_token();
@@ -485,6 +486,22 @@ fn parse_alter(parser: &mut Parser<'_>) -> Result<Statement> {
     Ok(Statement::Alter { name, action })
 }
 
+/// Of a table, a file, or the rows of a query.
+fn parse_summarize(parser: &mut Parser<'_>) -> Result<Statement> {
+    parser.advance_token();
+    if begins_query(parser) {
+        return Ok(Statement::Summarize(parser.parse_query()?));
+    }
+    parser.word("TABLE");
+    let name = parser.table_name()?;
+    let mut all = Parser::new(&FloeDialect).try_with_sql(&format!("SELECT * FROM {name}"))?;
+    Ok(Statement::Summarize(all.parse_query()?))
+}
+
+fn begins_query(parser: &Parser<'_>) -> bool {
+    ["SELECT", "WITH", "VALUES", "FROM"].iter().any(|word| parser.peek_word(word))
+}
+
 fn parse_describe(parser: &mut Parser<'_>) -> Result<Statement> {
     parser.advance_token();
     if parser.word("DETAIL") {
@@ -496,7 +513,7 @@ fn parse_describe(parser: &mut Parser<'_>) -> Result<Statement> {
         return Ok(Statement::DescribeHistory { name, limit });
     }
     parser.word("QUERY");
-    if parser.peek_word("SELECT") || parser.peek_word("WITH") || parser.peek_word("VALUES") {
+    if begins_query(parser) {
         return Ok(Statement::DescribeQuery(parser.parse_query()?));
     }
     parser.word("TABLE");

@@ -11,11 +11,12 @@ pub(crate) const ALL_COLUMNS: &str = "__floe_all_columns__";
 /// - `t FOR VERSION AS OF 3`, `t FOR SYSTEM_VERSION AS OF 3`, `t FOR TIMESTAMP AS OF ...` lose their `FOR`;
 /// - `UPDATE SET *` and `INSERT *` of a MERGE get a placeholder column ([`ALL_COLUMNS`]);
 /// - `>>` that closes two nested types becomes `>` `>`;
+/// - `FROM t` without a SELECT gets `SELECT *`;
 /// - the query of `INSERT INTO t SELECT 1 ON CONFLICT ...` gets parentheses: its last column would else be named `ON`.
 pub(crate) fn prepare(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     // EXPLAIN and a word or two may stand before it.
     let merge = tokens.iter().take(3).any(|t| is_word(&t.token, "MERGE"));
-    let tokens = with_source_in_parentheses(tokens);
+    let tokens = with_everything_selected(with_source_in_parentheses(tokens));
     let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
     let mut type_depth = 0usize;
     let mut index = 0;
@@ -64,6 +65,57 @@ pub(crate) fn prepare(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         index += 1;
     }
     out
+}
+
+/// Puts `SELECT *` before each FROM that begins a query which selects nothing.
+fn with_everything_selected(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    const BEFORE: &[&str] = &[
+        "UNION",
+        "ALL",
+        "EXCEPT",
+        "INTERSECT",
+        "AS",
+        "EXPLAIN",
+        "ANALYZE",
+        "VERBOSE",
+        "DESCRIBE",
+        "QUERY",
+        "SUMMARIZE",
+    ];
+    let begins_query = |at: usize| match at.checked_sub(1).map(|before| &tokens[before].token) {
+        None | Some(Token::LParen) => true,
+        // Behind the common table expressions.
+        Some(Token::RParen) => is_word(&tokens[0].token, "WITH") && !selects(tokens[..at].iter().rev(), &Token::RParen),
+        Some(before) => BEFORE.iter().any(|word| is_word(before, word)),
+    };
+    let mut out = Vec::with_capacity(tokens.len());
+    for (at, token) in tokens.iter().enumerate() {
+        let alone = is_word(&token.token, "FROM") && begins_query(at) && !selects(tokens[at..].iter(), &Token::LParen);
+        if alone {
+            out.push(keyword(Keyword::SELECT, "SELECT", token.span));
+            out.push(TokenWithSpan::new(Token::Mul, token.span));
+        }
+        out.push(token.clone());
+    }
+    out
+}
+
+/// Whether a SELECT comes before the query that these tokens walk through ends; what `opens` goes deeper.
+fn selects<'t>(tokens: impl Iterator<Item = &'t TokenWithSpan>, opens: &Token) -> bool {
+    let mut depth = 0usize;
+    for token in tokens {
+        match &token.token {
+            paren @ (Token::LParen | Token::RParen) if paren == opens => depth += 1,
+            Token::LParen | Token::RParen => match depth.checked_sub(1) {
+                Some(less) => depth = less,
+                None => return false,
+            },
+            word if depth == 0 && is_word(word, "SELECT") => return true,
+            word if depth == 0 && ["UNION", "EXCEPT", "INTERSECT"].iter().any(|w| is_word(word, w)) => return false,
+            _ => {}
+        }
+    }
+    false
 }
 
 /// What is said of a statement beside what the parser below reads.

@@ -10,6 +10,7 @@ mod insert;
 mod json;
 mod line;
 mod markdown;
+mod plan;
 mod table;
 
 use std::io::{self, Write};
@@ -106,6 +107,7 @@ pub trait Renderer {
 /// Rows of [`Format::Insert`] go into `insert_into`, written as it stands.
 pub fn renderer(format: Format, schema: &SchemaRef, surface: Surface, insert_into: &str) -> Box<dyn Renderer + Send> {
     let of_values: Box<dyn Renderer + Send> = match format {
+        Format::Table if plan::Plans::are(schema) => Box::new(plan::Plans::new()),
         Format::Table => Box::new(table::Table::new(schema, surface)),
         Format::Csv => Box::new(csv::Csv::new(schema, surface, ',')),
         Format::Tsv => Box::new(csv::Csv::new(schema, surface, '\t')),

@@ -214,3 +214,15 @@ fn inserts_are_statements_of_each_row() {
     let error = renderer.batch(&batch, &mut Vec::new()).expect_err("no literal");
     assert!(std::error::Error::source(&error).is_some_and(|why| why.to_string().contains("column l")), "{error}");
 }
+
+#[test]
+fn plans_are_trees_and_no_boxes() {
+    let kinds: ArrayRef = Arc::new(StringArray::from(vec!["logical_plan", "physical_plan"]));
+    let plans: ArrayRef = Arc::new(StringArray::from(vec!["Filter: a\n  TableScan: t", "FilterExec\u{1b}[2J"]));
+    let batch = RecordBatch::try_from_iter([("plan_type", kinds), ("plan", plans)]).expect("two columns");
+    check(
+        Format::Table,
+        &batch,
+        "logical plan\n  Filter: a\n    TableScan: t\n\nphysical plan\n  FilterExec\\u{1b}[2J\n",
+    );
+}

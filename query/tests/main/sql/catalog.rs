@@ -169,3 +169,47 @@ async fn a_program_can_register_tables_of_its_own() {
     let frame = world.session.context().sql("SELECT count(*) FROM t").await.expect("plans");
     assert_eq!(frame.collect().await.expect("runs")[0].num_rows(), 1);
 }
+
+#[tokio::test]
+async fn from_alone_selects_everything() {
+    let world = World::new().await;
+    world.run("CREATE TABLE t AS SELECT 1 AS id, 'a' AS name UNION ALL SELECT 2, NULL").await;
+    world.check("FROM t", &["1|a", "2|null"]).await;
+    world.check("FROM t WHERE id = 2", &["2|null"]).await;
+    world.check("SELECT count(*) FROM (FROM t UNION ALL FROM t) AS both_of_them", &["4"]).await;
+    world.check("WITH x AS (FROM t LIMIT 1) FROM x", &["1|a"]).await;
+    world.check("FROM t SELECT name WHERE id = 1", &["a"]).await;
+}
+
+#[tokio::test]
+async fn summarize_tells_of_each_column() {
+    let world = World::new().await;
+    world
+        .run(
+            "CREATE TABLE t AS SELECT value AS id, CASE WHEN value % 4 > 0 THEN concat('n', value % 2) END AS name, \
+              value * 1.5 AS f, [value] AS l, value > 2 AS b FROM generate_series(1, 8)",
+        )
+        .await;
+    let expected = [
+        "id|bigint|1|8|8|4.5|2.29128784747792|2.5|4.5|6.5|8|0.00",
+        "name|string|n0|n1|2|null|null|null|null|null|8|25.00",
+        "f|double|1.5|12.0|8|6.75|3.43693177121688|3.75|6.75|9.75|8|0.00",
+        "l|array<bigint>|null|null|null|null|null|null|null|null|8|0.00",
+        "b|boolean|false|true|2|null|null|null|null|null|8|0.00",
+    ];
+    world.check("SUMMARIZE t", &expected).await;
+    world.check("SUMMARIZE SELECT id FROM t", &expected[..1]).await;
+    world
+        .check(
+            "SUMMARIZE FROM t WHERE false",
+            &[
+                "id|bigint|null|null|0|null|null|null|null|null|0|0.00",
+                "name|string|null|null|0|null|null|null|null|null|0|0.00",
+                "f|double|null|null|0|null|null|null|null|null|0|0.00",
+                "l|array<bigint>|null|null|null|null|null|null|null|null|0|0.00",
+                "b|boolean|null|null|0|null|null|null|null|null|0|0.00",
+            ],
+        )
+        .await;
+    world.check_error("SUMMARIZE nothing", "unknown table nothing").await;
+}
