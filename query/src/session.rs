@@ -12,7 +12,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::sqlparser::ast::ObjectName;
 use datafusion::sql::sqlparser::parser::Parser;
 use floe_storage::{Env, Location, StorageOptions};
-use floe_table::Table;
+use floe_table::{Overview, OverviewOptions, Table};
 
 use crate::catalog::{CATALOG_NAME, DEFAULT_SCHEMA, TableEntry, Warehouse, WarehouseCatalog};
 use crate::dialect::FloeDialect;
@@ -262,6 +262,18 @@ impl Session {
             Ok(name) if parser.peek_token_ref().token == datafusion::sql::sqlparser::tokenizer::Token::EOF => Ok(name),
             _ => Ok(path()),
         }
+    }
+
+    /// What a table looks like as a whole, by its name, path or URI. The commands of its advice call it so.
+    ///
+    /// # Errors
+    /// As [`Session::table`], and whatever reading the log meets.
+    pub async fn overview(&self, name: &str) -> Result<Overview> {
+        let read = self.read_name(name)?;
+        let table = self.table_named(&read).await?;
+        let mut options = OverviewOptions::default();
+        options.named = Some(read.to_string());
+        Ok(table.overview(&options).await?)
     }
 
     /// A table by its name, path or URI without a look at its log: for checking one that may not load.

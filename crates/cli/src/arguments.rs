@@ -28,6 +28,8 @@ pub enum Invocation {
 pub enum Care {
     /// Look whether it is sound, and mend what can be mended.
     Check(String, Checking),
+    /// Show what it looks like.
+    Show(String, Showing),
     /// Cover all its files by the record index.
     BuildIndex(String),
     /// Say what the record index covers.
@@ -43,6 +45,15 @@ pub struct Checking {
     pub check: TableCheck,
     /// Whether the report is written as JSON.
     pub json: bool,
+}
+
+/// As what a table is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Showing {
+    /// As JSON on standard output, and not as a drawing.
+    pub json: bool,
+    /// As a page in this file too.
+    pub html: Option<PathBuf>,
 }
 
 /// A session, and what to run on it.
@@ -172,6 +183,17 @@ enum Other {
         #[arg(long, requires = "repair")]
         dry_run: bool,
     },
+    /// Show what a table looks like: commits, files by size and partition, deleted rows, overlap, log and health
+    Show {
+        /// A table of the warehouse, or a path or URI
+        table: String,
+        /// Write it as JSON
+        #[arg(long)]
+        json: bool,
+        /// Write it as a page of HTML with charts, which needs nothing from elsewhere
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+    },
     /// Build, look at or drop the record index of a table with a primary key
     Index {
         #[command(subcommand)]
@@ -207,6 +229,7 @@ Examples:
   floe doctor s3://bucket/lake
   floe check orders
   floe check s3://bucket/table --repair --dry-run
+  floe show orders --html orders.html
   floe index build s3://bucket/lake/default/orders";
 
 /// Splits at the first `=`. The text is not repeated in the error: a secret may be what lacks its key.
@@ -233,6 +256,7 @@ impl Invocation {
                 let check = TableCheck { quick, repair, drop_missing_files, dry_run };
                 Some(Care::Check(table, Checking { check, json }))
             }
+            Some(Other::Show { table, json, html }) => Some(Care::Show(table, Showing { json, html })),
             Some(Other::Index { action: IndexAction::Build { table } }) => Some(Care::BuildIndex(table)),
             Some(Other::Index { action: IndexAction::Status { table } }) => Some(Care::ShowIndex(table)),
             Some(Other::Index { action: IndexAction::Drop { table } }) => Some(Care::DropIndex(table)),

@@ -21,6 +21,7 @@ mod place;
 mod runtimes;
 mod session;
 mod settings;
+mod show;
 
 mod care;
 mod doctor;

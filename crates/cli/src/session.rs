@@ -7,15 +7,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use floe_query::{
-    Checked, Done, ErrorPlace, Outcome, ParsedStatement, Progress, QueryError, Session, SessionOptions, TableCheck,
-    split_statements,
+    Checked, Done, ErrorPlace, Outcome, Overview, ParsedStatement, Progress, QueryError, Session, SessionOptions,
+    TableCheck, split_statements,
 };
 use floe_storage::{Env, StorageOptions};
 use futures::StreamExt;
 use futures::channel::oneshot;
 use futures::future::abortable;
 
-use crate::arguments::Request;
+use crate::arguments::{Request, Showing};
 use crate::failure::{Failure, pointed_at};
 use crate::gauge::Gauge;
 use crate::message::{Messages, bytes_text, duration, grouped};
@@ -154,6 +154,18 @@ impl Runner {
             checked.lines.iter_mut().for_each(|line| *line = self.messages.harmless(line));
         }
         Ok(checked)
+    }
+
+    /// What a table looks like.
+    pub(crate) async fn overview(&self, table: &str) -> Result<Overview, Failure> {
+        Ok(self.session.overview(table).await?)
+    }
+
+    /// Draws a table.
+    pub(crate) fn run_show(&self, runtimes: &Runtimes, table: String) -> Result<(), Failure> {
+        self.until_interrupted(runtimes, |runner| async move {
+            crate::care::show(&runner, &table, &Showing::default()).await
+        })
     }
 
     /// Shows the columns of every table of the current schema.

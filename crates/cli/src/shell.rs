@@ -29,6 +29,7 @@ Statements end with a semicolon and may span lines. Commands begin with a dot:
   .tables          the tables there are                          \\dt
   .schemas         the schemas there are                         \\dn, \\l
   .schema [TABLE]  the columns of a table, or of all tables      \\d
+  .show TABLE      what a table looks like: commits, files, log, health
   .mode [FORMAT]   how results are written: table, csv, tsv, json, jsonl, markdown,
                    html, line, insert [TABLE]                    \\x for line and back
   .output [FILE]   results go into a file, or to the screen      \\o
@@ -125,6 +126,7 @@ impl Talk<'_> {
         match Typed::parse(text) {
             Typed::Sql(sql) => self.run(sql)?,
             Typed::AllColumns => runner.run_all_columns(self.runtimes)?,
+            Typed::Show(table) => runner.run_show(self.runtimes, table)?,
             Typed::Help => note(HELP),
             Typed::Leave => return Ok(Next::Leave),
             Typed::Mode(None, _) => note(&format!("results are written as {}", name_of(runner.settings().format))),

@@ -68,6 +68,7 @@ mod create;
 mod get;
 mod history;
 mod optimize;
+mod overview;
 mod replacing;
 mod restore;
 mod upsert;
@@ -90,6 +91,10 @@ pub use guard::OnDuplicate;
 pub use history::HistoryEntry;
 pub use locate::{KeyedRows, LookupReport};
 pub use optimize::{OptimizeOptions, OptimizeReport};
+pub use overview::{
+    Advice, CommitOverview, FilesOverview, LogOverview, OverlapOverview, Overview, OverviewOptions, PartitionOverview,
+    SizeOverview,
+};
 pub use record_index::IndexStatus;
 pub use replacing::ChangedRows;
 pub use restore::RestoreReport;

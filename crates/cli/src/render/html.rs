@@ -64,6 +64,7 @@ impl Renderer for Html {
     }
 }
 
-fn escaped(text: &str) -> String {
+/// Text that is no markup, in an element as in an attribute in double quotes.
+pub(crate) fn escaped(text: &str) -> String {
     escape_control(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -21,6 +21,7 @@ use arrow::record_batch::RecordBatch;
 use floe_storage::variant::{shown, shown_schema};
 
 pub use cells::escape_control;
+pub(crate) use html::escaped as escaped_html;
 
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]

@@ -7,6 +7,8 @@ pub(super) enum Typed {
     Sql(String),
     /// The columns of every table.
     AllColumns,
+    /// What a table looks like.
+    Show(String),
     Help,
     Leave,
     /// Shows the format of results, or sets it, and the table that inserts are into.
@@ -68,6 +70,8 @@ impl Typed {
             (".schemas" | ".databases" | "\\l" | "\\dn", "") => Self::Sql("SHOW SCHEMAS".to_owned()),
             (".schema" | "\\d", "") => Self::AllColumns,
             (".schema" | "\\d", table) => Self::Sql(format!("DESCRIBE {table}")),
+            (".show", "") => Self::Unknown(".show takes a table, path or URI".to_owned()),
+            (".show", _) => Self::Show(unquoted(argument)),
             (".mode", argument) => {
                 let mut words = argument.split_whitespace().map(str::to_owned);
                 Self::Mode(words.next(), words.next())
@@ -109,9 +113,9 @@ fn unquoted(text: &str) -> String {
     inner('\'').or_else(|| inner('"')).unwrap_or(text).to_owned()
 }
 
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 15] = [
     ".help", ".quit", ".exit", ".tables", ".schemas", ".schema", ".mode", ".output", ".once", ".read", ".timing",
-    ".echo", ".bail", ".watch",
+    ".echo", ".bail", ".watch", ".show",
 ];
 
 fn nearest(command: &str) -> Option<&'static str> {
@@ -139,6 +143,7 @@ mod tests {
             (".schema  ducks ;", sql("DESCRIBE ducks")),
             ("\\d ducks", sql("DESCRIBE ducks")),
             ("\\l", sql("SHOW SCHEMAS")),
+            (".show 's3://b/t'", Typed::Show("s3://b/t".into())),
             (".mode", Typed::Mode(None, None)),
             (".mode insert t", Typed::Mode(Some("insert".into()), Some("t".into()))),
             (".output 'a b.csv'", Typed::Output(Some("a b.csv".into()))),
@@ -162,6 +167,7 @@ mod tests {
             (".tabels", "did you mean .tables?"),
             (".nothing-like-it", ".help lists"),
             (".once", "name of a file"),
+            (".show", "takes a table"),
             (".echo maybe", "on or off"),
             (".watch 0", "number of seconds"),
             (".watch NaN", "number of seconds"),

@@ -17,9 +17,9 @@ pub(super) trait Catalog {
 /// Commands that take a file.
 const OF_FILES: [&str; 5] = [".read", ".output", ".once", "\\i", "\\o"];
 /// Commands that take a table.
-const OF_TABLES: [&str; 3] = [".schema", "\\d", ".tables"];
-const COMMANDS: [&str; 14] = [
-    ".bail", ".echo", ".exit", ".help", ".mode", ".once", ".output", ".quit", ".read", ".schema", ".schemas",
+const OF_TABLES: [&str; 4] = [".schema", "\\d", ".tables", ".show"];
+const COMMANDS: [&str; 15] = [
+    ".bail", ".echo", ".exit", ".help", ".mode", ".once", ".output", ".quit", ".read", ".schema", ".schemas", ".show",
     ".tables", ".timing", ".watch",
 ];
 /// Words after which a table comes.
