@@ -274,3 +274,27 @@ fn help_and_version_are_no_errors() {
     assert!(answer(folder.path(), &["--version"]).starts_with("floe "));
     assert!(!folder.path().join("warehouse").exists());
 }
+
+#[test]
+fn a_shell_is_told_how_to_complete_arguments() {
+    let folder = folder();
+    for (shell, part) in [("bash", "complete -F _floe"), ("zsh", "#compdef floe"), ("fish", "complete -c floe")] {
+        let written = answer(folder.path(), &["completions", shell]);
+        assert!(written.contains(part) && written.contains("warehouse"), "{shell}");
+    }
+}
+
+#[test]
+fn a_table_is_shown_drawn_and_as_json_and_as_a_page() {
+    let folder = folder();
+    answer(folder.path(), &["-c", DUCKS]);
+    let drawn = answer(folder.path(), &["show", "ducks"]);
+    assert!(drawn.contains("files by size") && drawn.contains("nothing to mend"), "{drawn}");
+    let json: serde_json::Value =
+        serde_json::from_str(&answer(folder.path(), &["show", "ducks", "--json"])).expect("JSON");
+    assert_eq!(json["files"]["rows"], json["commits"][0]["rowsAdded"]);
+    answer(folder.path(), &["show", "ducks", "--html", "ducks.html"]);
+    let page = std::fs::read_to_string(folder.path().join("ducks.html")).expect("a page");
+    assert!(page.contains("</html>"), "{page}");
+    assert!(refusal(folder.path(), &["show", "duks"]).contains("did you mean ducks"));
+}

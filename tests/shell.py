@@ -18,7 +18,7 @@ class Shell:
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
             os.chdir(folder)
-            environment = {"PATH": os.environ["PATH"], "HOME": folder, "XDG_STATE_HOME": f"{folder}/state", "TERM": "xterm"}
+            environment = {"PATH": os.environ["PATH"], "HOME": folder, "XDG_STATE_HOME": f"{folder}/state", "TERM": "xterm", "EDITOR": f"{folder}/editor"}
             os.execve(binary, [binary], environment)
         self.seen = ""
         self.read_to = 0
@@ -71,8 +71,15 @@ class Shell:
 def main():
     binary = os.path.abspath(sys.argv[1])
     with tempfile.TemporaryDirectory() as folder:
+        with open(f"{folder}/.floerc", "w") as start:
+            start.write(".timing off\nSELECT 'from the ' || 'start-up file' AS greeting;\n.timing on\n")
+        editor = f"{folder}/editor"
+        with open(editor, "w") as script:
+            script.write("#!/bin/sh\necho \"SELECT 'edit' || 'ed' AS done;\" > \"$1\"\n")
+        os.chmod(editor, 0o755)
         shell = Shell(binary, folder)
         shell.wait_for("warehouse ./warehouse")
+        shell.wait_for("│ from the start-up file │")
         shell.wait_for("floe>")
         print("ok     it greets")
 
@@ -104,6 +111,10 @@ def main():
         shell.wait_for("│ Al;ma  │")
         shell.wait_for("floe>")
         print("ok     Tab completes keywords, tables and columns")
+
+        shell.does(".edit", "│ edited │")
+        shell.does(".show ducks", "nothing to mend")
+        print("ok     an editor, and the look of a table")
 
         shell.type("SELECT * FROM duks;\n")
         shell.wait_for("did you mean ducks")

@@ -21,6 +21,8 @@ pub enum Invocation {
     Doctor(Examination),
     /// A table to look after.
     Care(Request, Care),
+    /// Write completions for a shell.
+    Completions(clap_complete::Shell),
 }
 
 /// What to do for a table.
@@ -194,6 +196,12 @@ enum Other {
         #[arg(long, value_name = "FILE")]
         html: Option<PathBuf>,
     },
+    /// Write what makes a shell complete floe's own arguments: source it, or put it where the shell looks
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
     /// Build, look at or drop the record index of a table with a primary key
     Index {
         #[command(subcommand)]
@@ -252,6 +260,7 @@ impl Invocation {
             Some(Other::Doctor { uri }) => {
                 return Ok(Self::Doctor(Examination { uri, options: line.shared.options, quiet: line.shared.quiet }));
             }
+            Some(Other::Completions { shell }) => return Ok(Self::Completions(shell)),
             Some(Other::Check { table, json, quick, repair, drop_missing_files, dry_run }) => {
                 let check = TableCheck { quick, repair, drop_missing_files, dry_run };
                 Some(Care::Check(table, Checking { check, json }))
@@ -290,11 +299,19 @@ impl Invocation {
         })
     }
 
+    /// The completions of a shell.
+    pub fn completions(shell: clap_complete::Shell) -> Vec<u8> {
+        let mut written = Vec::new();
+        clap_complete::generate(shell, &mut CommandLine::command(), "floe", &mut written);
+        written
+    }
+
     /// Whether only errors are said.
     pub fn quiet(&self) -> bool {
         match self {
             Self::Sql(request) | Self::Care(request, _) => request.quiet,
             Self::Doctor(examination) => examination.quiet,
+            Self::Completions(_) => true,
         }
     }
 
@@ -303,6 +320,7 @@ impl Invocation {
         match self {
             Self::Sql(request) | Self::Care(request, _) => &request.options,
             Self::Doctor(examination) => &examination.options,
+            Self::Completions(_) => &[],
         }
     }
 }

@@ -29,8 +29,13 @@ async fn check(runner: &Runner, table: String, how: Checking) -> Result<(), Fail
     if answer.sound { Ok(()) } else { Err(Failure::UnsoundTable { table }) }
 }
 
+/// Draws a table for the shell, until Ctrl-C is pressed.
+pub(crate) fn draw(runner: &Runner, runtimes: &Runtimes, table: String) -> Result<(), Failure> {
+    runner.until_interrupted(runtimes, |runner| async move { show(&runner, &table, &Showing::default()).await })
+}
+
 /// Draws the table, or writes it as JSON; and as a page where that is asked for.
-pub(crate) async fn show(runner: &Runner, table: &str, how: &Showing) -> Result<(), Failure> {
+async fn show(runner: &Runner, table: &str, how: &Showing) -> Result<(), Failure> {
     let overview = runner.overview(table).await?;
     if let Some(file) = &how.html {
         let written = std::fs::write(file, show::page(&overview));

@@ -28,7 +28,7 @@ mod doctor;
 mod shell;
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal, Read, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -60,6 +60,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let finished = match invocation {
         Invocation::Doctor(request) => runtimes.work.block_on(doctor::examine(&request, &messages)),
+        Invocation::Completions(shell) => {
+            let written = io::stdout().lock().write_all(&Invocation::completions(shell));
+            written.map_err(|error| Failure::Output(error.into()))
+        }
         Invocation::Sql(request) => sql(&request, &messages, &runtimes),
         Invocation::Care(request, care) => runtimes
             .work

@@ -15,7 +15,7 @@ use futures::StreamExt;
 use futures::channel::oneshot;
 use futures::future::abortable;
 
-use crate::arguments::{Request, Showing};
+use crate::arguments::Request;
 use crate::failure::{Failure, pointed_at};
 use crate::gauge::Gauge;
 use crate::message::{Messages, bytes_text, duration, grouped};
@@ -161,13 +161,6 @@ impl Runner {
         Ok(self.session.overview(table).await?)
     }
 
-    /// Draws a table.
-    pub(crate) fn run_show(&self, runtimes: &Runtimes, table: String) -> Result<(), Failure> {
-        self.until_interrupted(runtimes, |runner| async move {
-            crate::care::show(&runner, &table, &Showing::default()).await
-        })
-    }
-
     /// Shows the columns of every table of the current schema.
     pub(crate) fn run_all_columns(&self, runtimes: &Runtimes) -> Result<(), Failure> {
         self.until_interrupted(runtimes, |runner| async move { runner.all_columns().await })
@@ -175,7 +168,11 @@ impl Runner {
 
     /// Runs the work as a task of its own, because one step of a query may compute for long without a pause, and Ctrl-C
     /// should give the prompt back at once. The task is dropped at its next pause; nothing can be committed after that.
-    fn until_interrupted<F>(&self, runtimes: &Runtimes, work: impl FnOnce(Runner) -> F) -> Result<(), Failure>
+    pub(crate) fn until_interrupted<F>(
+        &self,
+        runtimes: &Runtimes,
+        work: impl FnOnce(Runner) -> F,
+    ) -> Result<(), Failure>
     where
         F: Future<Output = Result<(), Failure>> + Send + 'static,
     {

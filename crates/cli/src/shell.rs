@@ -5,7 +5,9 @@ mod completion;
 mod helper;
 mod words;
 
+use std::io::{self, Write};
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
 
 use crate::arguments::Request;
+use crate::care;
 use crate::failure::Failure;
 use crate::render::Format;
 use crate::runtimes::Runtimes;
@@ -34,6 +37,7 @@ Statements end with a semicolon and may span lines. Commands begin with a dot:
                    html, line, insert [TABLE]                    \\x for line and back
   .output [FILE]   results go into a file, or to the screen      \\o
   .once FILE       the next result goes into a file
+  .edit            the last statement in $EDITOR, then it runs   \\e
   .read FILE       runs a script                                 \\i
   .watch [SECONDS] runs the last statement again and again       \\watch
   .timing on|off   whether it is said how long a statement took  \\timing
@@ -41,7 +45,9 @@ Statements end with a semicolon and may span lines. Commands begin with a dot:
   .bail on|off     whether a script ends with its first error
   .quit, .exit     leave; so does Ctrl-D                         \\q
 
-Ctrl-C gives up the statement that runs, or the line being typed.
+A command may be cut short as long as it is told from the others. What stands in ~/.floerc is
+read first. Ctrl-C gives up the statement that runs, or the line being typed; Ctrl-R searches
+what was typed before.
 
 To begin with:
   CREATE TABLE ducks AS SELECT 'Alma' AS name, 1.2 AS weight;
@@ -63,6 +69,13 @@ pub(crate) fn converse(runner: &Runner, runtimes: &Runtimes, request: &Request) 
     }
     greet(runner, request);
     let mut talk = Talk { runner, runtimes, last: None, before_lines: None, scripts_deep: 0 };
+    if let Some(start) = std::env::home_dir().map(|home| home.join(".floerc")).filter(|file| file.is_file()) {
+        match talk.read(&start.to_string_lossy()) {
+            Ok(Next::Read) => talk.last = None,
+            Ok(Next::Leave) => return Ok(()),
+            Err(failure) => runner.messages().error(&failure),
+        }
+    }
     loop {
         match editor.readline("floe> ") {
             Ok(text) if text.trim().is_empty() => {}
@@ -126,7 +139,7 @@ impl Talk<'_> {
         match Typed::parse(text) {
             Typed::Sql(sql) => self.run(sql)?,
             Typed::AllColumns => runner.run_all_columns(self.runtimes)?,
-            Typed::Show(table) => runner.run_show(self.runtimes, table)?,
+            Typed::Show(table) => care::draw(runner, self.runtimes, table)?,
             Typed::Help => note(HELP),
             Typed::Leave => return Ok(Next::Leave),
             Typed::Mode(None, _) => note(&format!("results are written as {}", name_of(runner.settings().format))),
@@ -164,6 +177,13 @@ impl Talk<'_> {
                     *switch
                 };
                 note(&format!("{} is {}", which.name(), if on { "on" } else { "off" }));
+            }
+            Typed::Edit => {
+                let text = edited(self.last.as_deref().unwrap_or_default())?;
+                if !text.trim().is_empty() {
+                    note(text.trim_end());
+                    return self.take_in(&text);
+                }
             }
             Typed::Read(file) => return self.read(&file),
             Typed::Watch(seconds) => self.watch(Duration::from_secs_f64(seconds))?,
@@ -235,6 +255,26 @@ impl Talk<'_> {
             }
         }
         Ok(Next::Read)
+    }
+}
+
+/// The text after a person has had it in their editor: `$VISUAL`, `$EDITOR` or vi.
+fn edited(text: &str) -> Result<String, Failure> {
+    let said = |name: &str| std::env::var(name).ok().filter(|editor| !editor.trim().is_empty());
+    let editor = said("VISUAL").or_else(|| said("EDITOR")).unwrap_or_else(|| "vi".to_owned());
+    let file = std::env::temp_dir().join(format!("floe-{}.sql", std::process::id()));
+    let failed = |error: io::Error| Failure::Destination { file: file.display().to_string(), error };
+    // Never a file of somebody else's.
+    let mut new = std::fs::OpenOptions::new().write(true).create_new(true).open(&file).map_err(failed)?;
+    new.write_all(text.as_bytes()).map_err(failed)?;
+    drop(new);
+    let ran = Command::new("sh").arg("-c").arg(format!("{editor} \"$1\"")).arg("sh").arg(&file).status();
+    let back = std::fs::read_to_string(&file);
+    let _ = std::fs::remove_file(&file);
+    match ran {
+        Ok(status) if status.success() => back.map_err(failed),
+        Ok(status) => Err(failed(io::Error::other(format!("{editor} ended with {status}; nothing is run")))),
+        Err(error) => Err(failed(error)),
     }
 }
 

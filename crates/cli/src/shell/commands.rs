@@ -21,6 +21,8 @@ pub(super) enum Typed {
     Once(String),
     /// Sets a switch, or turns it over.
     Switch(Switch, Option<bool>),
+    /// Opens the last statements in an editor, and runs what comes back.
+    Edit,
     /// Runs a script.
     Read(String),
     /// Runs the last statements every so many seconds.
@@ -60,6 +62,7 @@ impl Typed {
         }
         let text = text.trim_end_matches(|c: char| c == ';' || c.is_whitespace());
         let (command, argument) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+        let command = whole(command);
         let argument = argument.trim();
         let given = || (!argument.is_empty()).then(|| unquoted(argument));
         match (command, argument) {
@@ -82,6 +85,7 @@ impl Typed {
             (".once", _) => Self::Once(unquoted(argument)),
             (".read" | "\\i", "") => Self::Unknown(format!("{command} takes the name of a file")),
             (".read" | "\\i", _) => Self::Read(unquoted(argument)),
+            (".edit" | "\\e", "") => Self::Edit,
             (".timing" | "\\timing", _) => switch(Switch::Timing, command, argument),
             (".echo", _) => switch(Switch::Echo, command, argument),
             (".bail", _) => switch(Switch::Bail, command, argument),
@@ -95,6 +99,15 @@ impl Typed {
                 None => format!("unknown command {text}; .help lists the commands"),
             }),
         }
+    }
+}
+
+/// The command that begins so, if there is one only.
+fn whole(command: &str) -> &str {
+    let mut known = KNOWN.iter().filter(|known| command.len() > 1 && known.starts_with(command));
+    match (known.next(), known.next()) {
+        (Some(only), None) => only,
+        _ => command,
     }
 }
 
@@ -113,9 +126,9 @@ fn unquoted(text: &str) -> String {
     inner('\'').or_else(|| inner('"')).unwrap_or(text).to_owned()
 }
 
-const KNOWN: [&str; 15] = [
+const KNOWN: [&str; 16] = [
     ".help", ".quit", ".exit", ".tables", ".schemas", ".schema", ".mode", ".output", ".once", ".read", ".timing",
-    ".echo", ".bail", ".watch", ".show",
+    ".echo", ".bail", ".watch", ".show", ".edit",
 ];
 
 fn nearest(command: &str) -> Option<&'static str> {
@@ -153,6 +166,11 @@ mod tests {
             (".timing", Typed::Switch(Switch::Timing, None)),
             ("\\timing OFF", Typed::Switch(Switch::Timing, Some(false))),
             (".bail on;", Typed::Switch(Switch::Bail, Some(true))),
+            ("\\e", Typed::Edit),
+            (".tab", sql("SHOW TABLES")),
+            (".mo csv", Typed::Mode(Some("csv".into()), None)),
+            // .schema and .schemas.
+            (".schema t", sql("DESCRIBE t")),
             ("\\watch", Typed::Watch(2.0)),
             (".watch 0.5", Typed::Watch(0.5)),
             ("SELECT .5;", sql("SELECT .5;")),
@@ -165,6 +183,7 @@ mod tests {
     fn what_is_no_command_is_told_with_what_would_be() {
         for (text, part) in [
             (".tabels", "did you mean .tables?"),
+            (".e", "unknown command"),
             (".nothing-like-it", ".help lists"),
             (".once", "name of a file"),
             (".show", "takes a table"),

@@ -18,9 +18,9 @@ pub(super) trait Catalog {
 const OF_FILES: [&str; 5] = [".read", ".output", ".once", "\\i", "\\o"];
 /// Commands that take a table.
 const OF_TABLES: [&str; 4] = [".schema", "\\d", ".tables", ".show"];
-const COMMANDS: [&str; 15] = [
-    ".bail", ".echo", ".exit", ".help", ".mode", ".once", ".output", ".quit", ".read", ".schema", ".schemas", ".show",
-    ".tables", ".timing", ".watch",
+const COMMANDS: [&str; 16] = [
+    ".bail", ".echo", ".edit", ".exit", ".help", ".mode", ".once", ".output", ".quit", ".read", ".schema", ".schemas",
+    ".show", ".tables", ".timing", ".watch",
 ];
 /// Words after which a table comes.
 const BEFORE_TABLES: [&str; 10] =
