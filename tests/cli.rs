@@ -271,7 +271,10 @@ fn a_damaged_table_is_checked_and_repaired() {
 fn help_and_version_are_no_errors() {
     let folder = folder();
     assert!(answer(folder.path(), &["--help"]).contains("--warehouse"));
-    assert!(answer(folder.path(), &["--version"]).starts_with("floe "));
+    let version = answer(folder.path(), &["--version"]);
+    assert!(version.starts_with("floe ") && version.contains("reads tables with\n  columnMapping"), "{version}");
+    assert!(version.contains(" variantShredding") && version.lines().all(|line| line.len() <= 80), "{version}");
+    assert_eq!(answer(folder.path(), &["-V"]).lines().count(), 1);
     assert!(!folder.path().join("warehouse").exists());
 }
 

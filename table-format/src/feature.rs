@@ -28,7 +28,7 @@ use crate::property::TableProperties;
 use crate::schema::{ColumnMappingMode, DataType, StructField, StructType};
 
 pub use activity::required_for;
-pub use registry::Feature;
+pub use registry::{Feature, supported_features};
 
 use activity::TableUse;
 use registry::{Kind, Row, Support, row_of};

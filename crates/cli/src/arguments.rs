@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use floe_query::TableCheck;
@@ -240,6 +241,31 @@ Examples:
   floe show orders --html orders.html
   floe index build s3://bucket/lake/default/orders";
 
+/// The version with what of the protocol it supports.
+static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
+    let (reads, writes) = floe_query::supported_features();
+    let listed = |features: &[&str]| {
+        let mut lines = String::new();
+        let mut width = 0;
+        for feature in features {
+            if width == 0 || width + feature.len() + 1 > 76 {
+                lines.push_str("\n ");
+                width = 1;
+            }
+            lines.push(' ');
+            lines.push_str(feature);
+            width += feature.len() + 1;
+        }
+        lines
+    };
+    format!(
+        "{}\nDelta protocol: reader version 3, writer version 7\nreads tables with{}\nwrites tables with{}",
+        env!("CARGO_PKG_VERSION"),
+        listed(&reads),
+        listed(&writes)
+    )
+});
+
 /// Splits at the first `=`. The text is not repeated in the error: a secret may be what lacks its key.
 fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -254,7 +280,9 @@ impl Invocation {
     /// # Errors
     /// What `clap` has to say: help, the version, or what is wrong with the arguments.
     pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let matches = CommandLine::command().try_get_matches_from(hide_option_values(arguments)?)?;
+        let matches = CommandLine::command()
+            .long_version(LONG_VERSION.as_str())
+            .try_get_matches_from(hide_option_values(arguments)?)?;
         let line = CommandLine::from_arg_matches(&matches)?;
         let care = match line.other {
             Some(Other::Doctor { uri }) => {

@@ -154,6 +154,8 @@ fn first_null(batch: &RecordBatch, path: &[String]) -> Option<usize> {
 pub(crate) fn describe_row(batch: &RecordBatch, row: usize) -> String {
     let options = FormatOptions::default().with_null("NULL").with_display_error(true);
     let mut parts = Vec::new();
+    let only = batch.slice(row, 1);
+    let (batch, row) = (floe_storage::variant::shown(&only).unwrap_or(only), 0);
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
         let text = match ArrayFormatter::try_new(column, &options) {
             Ok(formatter) => formatter.value(row).to_string(),

@@ -165,6 +165,14 @@ pub(super) fn row_of(feature: &Feature) -> Option<&'static Row> {
     ROWS.iter().find(|row| row.feature == *feature)
 }
 
+/// The names of the features of readers that this build reads in full, and of all features that it writes in full, in the
+/// order in which a protocol lists them.
+pub fn supported_features() -> (Vec<&'static str>, Vec<&'static str>) {
+    let reads = ROWS.iter().filter(|row| row.kind == Kind::ReaderWriter && row.read == Full);
+    let writes = ROWS.iter().filter(|row| row.write == Full);
+    (reads.map(|row| row.name).collect(), writes.map(|row| row.name).collect())
+}
+
 impl Feature {
     /// The name in the protocol's lists.
     pub fn name(&self) -> &str {

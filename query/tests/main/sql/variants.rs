@@ -198,6 +198,8 @@ async fn what_variants_cannot_do_is_said() {
         world.check_error(statement, expected).await;
     }
     world.check("SELECT count(*) FROM t", &["1"]).await;
+    world.run("ALTER TABLE t ADD CONSTRAINT small CHECK (variant_get(v, '$.n', 'int') < 5 OR id < 5)").await;
+    world.check_error("INSERT INTO t VALUES (7, parse_json('{\"n\": 9}'))", "{id: 7, v: {\"n\":9}}").await;
 }
 
 #[tokio::test]
