@@ -275,6 +275,10 @@ fn help_and_version_are_no_errors() {
     assert!(version.starts_with("floe ") && version.contains("reads tables with\n  columnMapping"), "{version}");
     assert!(version.contains(" variantShredding") && version.lines().all(|line| line.len() <= 80), "{version}");
     assert_eq!(answer(folder.path(), &["-V"]).lines().count(), 1);
+    for command in ["doctor", "check", "show", "completions", "index", "index build", "index status", "index drop"] {
+        let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+        assert!(answer(folder.path(), &words).contains("Examples:\n"), "{command}");
+    }
     assert!(!folder.path().join("warehouse").exists());
 }
 

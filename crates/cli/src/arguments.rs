@@ -162,11 +162,17 @@ struct Shared {
 #[derive(Debug, Subcommand)]
 enum Other {
     /// Examine whether a store can hold tables: its writes must be able to refuse to overwrite
+    #[command(
+        after_help = "Examples:\n  floe doctor ./warehouse\n  floe doctor s3://bucket/lake --option AWS_REGION=eu-central-1"
+    )]
     Doctor {
         /// A place in the store that may be written to; what is written there is removed again
         uri: String,
     },
     /// Look whether a table is sound: its log, checkpoints, checksums, files, statistics, deletion vectors and keys
+    #[command(
+        after_help = "Examples:\n  floe check orders\n  floe check s3://bucket/table --json\n  floe check orders --repair --dry-run"
+    )]
     Check {
         /// A table of the warehouse, or a path or URI
         table: String,
@@ -187,6 +193,9 @@ enum Other {
         dry_run: bool,
     },
     /// Show what a table looks like: commits, files by size and partition, deleted rows, overlap, log and health
+    #[command(
+        after_help = "Examples:\n  floe show orders\n  floe show s3://bucket/table --json\n  floe show path/to/table --html table.html"
+    )]
     Show {
         /// A table of the warehouse, or a path or URI
         table: String,
@@ -198,12 +207,14 @@ enum Other {
         html: Option<PathBuf>,
     },
     /// Write what makes a shell complete floe's own arguments: source it, or put it where the shell looks
+    #[command(after_help = "Examples:\n  source <(floe completions bash)\n  floe completions zsh > ~/.zfunc/_floe")]
     Completions {
         /// The shell
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
     /// Build, look at or drop the record index of a table with a primary key
+    #[command(after_help = "Examples:\n  floe index build orders\n  floe index status s3://bucket/lake/default/orders")]
     Index {
         #[command(subcommand)]
         action: IndexAction,
@@ -213,16 +224,19 @@ enum Other {
 #[derive(Debug, Subcommand)]
 enum IndexAction {
     /// Cover every file of the table
+    #[command(after_help = "Examples:\n  floe index build orders")]
     Build {
         /// A table of the warehouse, or a path or URI
         table: String,
     },
     /// Say what is covered
+    #[command(after_help = "Examples:\n  floe index status orders")]
     Status {
         /// A table of the warehouse, or a path or URI
         table: String,
     },
     /// Delete the index; nothing but speed is lost
+    #[command(after_help = "Examples:\n  floe index drop orders")]
     Drop {
         /// A table of the warehouse, or a path or URI
         table: String,
