@@ -193,8 +193,8 @@ impl Session {
         &self.warehouse
     }
 
-    /// How far the statements have come that run in this session and its clones; queries whose rows are not read to the end
-    /// among them.
+    /// How far the statements have come that run through this handle and its clones; queries whose rows are not read to the
+    /// end among them.
     pub fn progress(&self) -> Progress {
         self.watch.progress()
     }

@@ -31,7 +31,7 @@ pub(crate) async fn data_frame(session: &Session, query: ast::Query) -> Result<D
     Ok(DataFrame::new(session.context().state(), plan(session, query).await?))
 }
 
-/// The rows of a data frame, watched by the session.
+/// The rows of a data frame, which [`Session::progress`] counts as they are read.
 pub(super) async fn rows_of(frame: DataFrame) -> Result<SendableRecordBatchStream> {
     let context = Arc::new(frame.task_ctx());
     let (state, plan) = frame.into_parts();
