@@ -5,7 +5,7 @@ use std::sync::Arc;
 use floe_table_format::history::resolve_timestamp;
 use floe_table_format::segment::choose;
 use floe_table_format::{Action, CommitInfo, FormatError, LogEntry, TimestampMs, Version, VersionSpec, path::LogFile};
-use futures::{FutureExt, StreamExt, TryStreamExt};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
 
 use crate::error::{OnTable, Result};
 use crate::load::{self, read_commit};
@@ -47,8 +47,18 @@ impl Table {
     /// Whatever listing the log and reading its commits meet.
     pub async fn history(&self, limit: Option<usize>) -> Result<Vec<HistoryEntry>> {
         let listing = self.log_store().list(Version::ZERO).await.on(self.uri())?;
-        let mut commits = commit_times(&listing);
-        if commits.is_empty() && earliest_version(&listing).is_none() {
+        self.commits_of(&listing, limit)?.map_ok(|(entry, _)| entry).try_collect().await
+    }
+
+    /// The newest commits of a listing of the log with what they did, at most `limit` of them. Those that were cleaned up
+    /// since it was made are left out.
+    pub(crate) fn commits_of(
+        &self,
+        listing: &[LogEntry],
+        limit: Option<usize>,
+    ) -> Result<impl Stream<Item = Result<(HistoryEntry, Vec<Action>)>> + Send + use<>> {
+        let mut commits = commit_times(listing);
+        if commits.is_empty() && earliest_version(listing).is_none() {
             return Err(FormatError::NotATable).on(self.uri());
         }
         commits.reverse();
@@ -58,19 +68,23 @@ impl Table {
             let table = table.clone();
             async move { table.history_entry(version, modified).await }.boxed()
         });
-        entries.buffered(16).try_filter_map(|entry| std::future::ready(Ok(entry))).try_collect().await
+        Ok(entries.buffered(16).try_filter_map(|entry| std::future::ready(Ok(entry))))
     }
 
     /// None where the commit was cleaned up since it was listed.
-    async fn history_entry(&self, version: Version, modified: TimestampMs) -> Result<Option<HistoryEntry>> {
+    async fn history_entry(
+        &self,
+        version: Version,
+        modified: TimestampMs,
+    ) -> Result<Option<(HistoryEntry, Vec<Action>)>> {
         let Some(actions) = read_commit(self, version).await? else { return Ok(None) };
-        let info = actions.into_iter().find_map(|action| match action {
-            Action::CommitInfo(info) => Some(info),
+        let info = actions.iter().find_map(|action| match action {
+            Action::CommitInfo(info) => Some(info.clone()),
             _ => None,
         });
         let info = info.unwrap_or_default();
         let timestamp = info.in_commit_timestamp.map_or(modified, TimestampMs);
-        Ok(Some(HistoryEntry { version, timestamp, info }))
+        Ok(Some((HistoryEntry { version, timestamp, info }, actions)))
     }
 
     /// When a version was committed.

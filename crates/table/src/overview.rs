@@ -5,17 +5,19 @@ use std::collections::BTreeMap;
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::concat;
 use arrow::row::{RowConverter, SortField};
-use floe_table_format::clustering::physical_clustering_columns;
-use floe_table_format::feature::column_mapping_mode;
+use floe_table_format::clustering::{clustering_columns, physical_clustering_columns};
 use floe_table_format::path::LogFile;
 use floe_table_format::plan::cluster::{ClusteringPolicy, plan_clustering};
 use floe_table_format::plan::{CompactionPolicy, plan_compaction};
-use floe_table_format::{Action, DataType, DeletionVectorDescriptor, PrimitiveType, TableState, Version};
-use futures::{StreamExt, TryStreamExt};
+use floe_table_format::stats::parse_num_records;
+use floe_table_format::{
+    Action, DataType, DeletionVectorDescriptor, LogEntry, PrimitiveType, Remove, TableState, Version,
+};
+use futures::TryStreamExt;
 use serde::Serialize;
 
 use crate::error::{OnTable, Result};
-use crate::load::read_commit;
+use crate::history::HistoryEntry;
 use crate::table::Table;
 
 /// Upper bounds of the sizes by which files are counted, in bytes.
@@ -214,86 +216,41 @@ pub struct Advice {
     pub command: String,
 }
 
-impl Table {
-    /// What the newest version looks like. Reads the log and no data file.
-    ///
-    /// # Errors
-    /// Whatever reading the log meets.
-    pub async fn overview(&self, options: &OverviewOptions) -> Result<Overview> {
-        let snapshot = self.snapshot().await?;
-        let state = snapshot.state();
-        let clustering = physical_clustering_columns(state).on(self.uri())?.unwrap_or_default();
-        let named = |path: &Vec<String>| logical_name(state, path);
-        let (sizes, partitions, files) = layout(state);
-        let partition_count = partitions.len();
-        let features = [&state.protocol.reader_features, &state.protocol.writer_features];
-        let mut features: Vec<String> = features.into_iter().flatten().flatten().cloned().collect();
-        features.sort();
-        features.dedup();
-        let mut overview = Overview {
-            uri: self.uri().to_owned(),
-            name: state.metadata.name.clone(),
-            version: state.version.get(),
-            reader_version: state.protocol.min_reader_version,
-            writer_version: state.protocol.min_writer_version,
-            features,
-            columns: state.schema.fields.len(),
-            partition_columns: state.metadata.partition_columns.clone(),
-            clustering_columns: clustering.iter().map(named).collect(),
-            primary_key: snapshot.primary_key().to_vec(),
-            files,
-            sizes,
-            partition_count,
-            partitions: partitions.into_iter().take(options.partitions).collect(),
-            overlap: self.overlap(state, &clustering)?,
-            commits: self.commits(options.commits).await?,
-            log: self.log_overview(state).await?,
-            advice: Vec::new(),
+impl CommitOverview {
+    fn of(entry: HistoryEntry, actions: &[Action]) -> Self {
+        let mut commit = CommitOverview {
+            version: entry.version.get(),
+            timestamp: entry.timestamp.0,
+            operation: entry.info.operation,
+            engine: entry.info.engine_info,
+            files_added: 0,
+            bytes_added: 0,
+            files_removed: 0,
+            bytes_removed: 0,
+            rows_added: 0,
+            rows_removed: 0,
         };
-        let name = options.named.clone().unwrap_or_else(|| format!("'{}'", self.uri().replace('\'', "''")));
-        overview.advice = self.advice(state, &overview, &clustering, &name)?;
-        Ok(overview)
-    }
-
-    async fn commits(&self, limit: usize) -> Result<Vec<CommitOverview>> {
-        let entries = self.history(Some(limit)).await?;
-        let read = futures::stream::iter(entries).map(|entry| async move {
-            let actions = read_commit(self, entry.version).await?.unwrap_or_default();
-            let mut commit = CommitOverview {
-                version: entry.version.get(),
-                timestamp: entry.timestamp.0,
-                operation: entry.info.operation,
-                engine: entry.info.engine_info,
-                files_added: 0,
-                bytes_added: 0,
-                files_removed: 0,
-                bytes_removed: 0,
-                rows_added: 0,
-                rows_removed: 0,
-            };
-            for action in &actions {
-                match action {
-                    Action::Add(add) => {
-                        commit.files_added += 1;
-                        commit.bytes_added += u64::try_from(add.size).unwrap_or(0);
-                        commit.rows_added += rows(add.stats.as_deref(), add.deletion_vector.as_ref());
-                    }
-                    Action::Remove(remove) => {
-                        commit.files_removed += 1;
-                        commit.bytes_removed += remove.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
-                        commit.rows_removed += rows(remove.stats.as_deref(), remove.deletion_vector.as_ref());
-                    }
-                    _ => {}
+        for action in actions {
+            match action {
+                Action::Add(add) => {
+                    commit.files_added += 1;
+                    commit.bytes_added += u64::try_from(add.size).unwrap_or(0);
+                    commit.rows_added += rows(add.stats.as_deref(), add.deletion_vector.as_ref());
                 }
+                Action::Remove(remove) => {
+                    commit.files_removed += 1;
+                    commit.bytes_removed += remove.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
+                    commit.rows_removed += rows(remove.stats.as_deref(), remove.deletion_vector.as_ref());
+                }
+                _ => {}
             }
-            Ok(commit)
-        });
-        read.buffered(16).try_collect().await
+        }
+        commit
     }
+}
 
-    async fn log_overview(&self, state: &TableState) -> Result<LogOverview> {
-        let listing = self.log_store().list(Version::ZERO).await.on(self.uri())?;
-        let removed = state.tombstones.live(&state.files);
+impl LogOverview {
+    fn of(listing: &[LogEntry], newest: Version, removed: &[&Remove]) -> Self {
         let mut log = LogOverview {
             first_version: None,
             commits: 0,
@@ -304,14 +261,14 @@ impl Table {
             removed_files: removed.len() as u64,
             removed_bytes: removed.iter().filter_map(|remove| u64::try_from(remove.size?).ok()).sum(),
         };
-        for entry in &listing {
+        for entry in listing {
             let file = LogFile::parse(&entry.name);
             match (&file, file.version().map(Version::get)) {
                 (LogFile::Commit(_), Some(version)) => {
                     log.commits += 1;
                     log.first_version = Some(log.first_version.map_or(version, |first| first.min(version)));
                 }
-                (LogFile::Checksum(_), version) => log.has_checksum |= version == Some(state.version.get()),
+                (LogFile::Checksum(_), version) => log.has_checksum |= version == Some(newest.get()),
                 (file, Some(version)) if file.is_checkpoint() => {
                     log.checkpoint = Some(log.checkpoint.map_or(version, |last| last.max(version)));
                 }
@@ -319,24 +276,74 @@ impl Table {
             }
         }
         let since = log.checkpoint.map_or(0, |checkpoint| checkpoint + 1);
-        log.commits_since_checkpoint = (state.version.get() + 1).saturating_sub(since);
-        Ok(log)
+        log.commits_since_checkpoint = (newest.get() + 1).saturating_sub(since);
+        log
+    }
+}
+
+impl Table {
+    /// What the newest version looks like. Reads the log and no data file.
+    ///
+    /// # Errors
+    /// Whatever reading the log meets.
+    pub async fn overview(&self, options: &OverviewOptions) -> Result<Overview> {
+        let snapshot = self.snapshot().await?;
+        let state = snapshot.state();
+        let clustering = clustering_columns(state).on(self.uri())?.unwrap_or_default();
+        let (sizes, partitions, files) = layout(state);
+        let partition_count = partitions.len();
+        let features = [&state.protocol.reader_features, &state.protocol.writer_features];
+        let mut features: Vec<String> = features.into_iter().flatten().flatten().cloned().collect();
+        features.sort();
+        features.dedup();
+        let removed = state.tombstones.live(&state.files);
+        let listing = self.log_store().list(Version::ZERO).await.on(self.uri())?;
+        let commits = self.commits_of(&listing, Some(options.commits))?;
+        let mut overview = Overview {
+            uri: self.uri().to_owned(),
+            name: state.metadata.name.clone(),
+            version: state.version.get(),
+            reader_version: state.protocol.min_reader_version,
+            writer_version: state.protocol.min_writer_version,
+            features,
+            columns: state.schema.fields.len(),
+            partition_columns: state.metadata.partition_columns.clone(),
+            clustering_columns: clustering.iter().map(|path| path.join(".")).collect(),
+            primary_key: snapshot.primary_key().to_vec(),
+            files,
+            sizes,
+            partition_count,
+            partitions: partitions.into_iter().take(options.partitions).collect(),
+            overlap: self.overlap(state, &clustering)?,
+            commits: commits.map_ok(|(entry, actions)| CommitOverview::of(entry, &actions)).try_collect().await?,
+            log: LogOverview::of(&listing, state.version, &removed),
+            advice: Vec::new(),
+        };
+        let name = options.named.clone().unwrap_or_else(|| format!("'{}'", self.uri().replace('\'', "''")));
+        overview.advice = self.advice(state, &overview, &removed, &name)?;
+        Ok(overview)
     }
 
+    /// `clustering` are paths of column names, as in the schema.
     fn overlap(&self, state: &TableState, clustering: &[Vec<String>]) -> Result<Vec<OverlapOverview>> {
-        let mode = column_mapping_mode(&state.metadata).on(self.uri())?;
         let partitions = &state.metadata.partition_columns;
         let plain = state.schema.fields.iter().filter(|field| !partitions.contains(&field.name));
         let wanted: Vec<Vec<String>> = match clustering.is_empty() {
-            true => plain.map(|field| vec![field.physical_name_in(mode).to_owned()]).collect(),
+            true => plain.map(|field| vec![field.name.clone()]).collect(),
             false => clustering.to_vec(),
         };
         let mut found = Vec::new();
         for path in wanted {
-            let Some(data_type) = type_at(state, &path) else { continue };
+            let data_type = match state.schema.type_at(&path) {
+                // Of these no bounds are kept.
+                Some(DataType::Primitive(PrimitiveType::Binary | PrimitiveType::Boolean)) => continue,
+                Some(DataType::Primitive(data_type)) => *data_type,
+                _ => continue,
+            };
+            let Some(physical) = state.schema.physical_path(&path) else { continue };
             let (mut least, mut most) = (Vec::<ArrayRef>::new(), Vec::<ArrayRef>::new());
             for (at, chunk) in state.files.chunks().iter().enumerate() {
-                let stats = chunk.stats_column(&path, &data_type).on(self.uri())?;
+                let stats = chunk.stats_column(&physical, &data_type).on(self.uri())?;
                 match state.files.live_mask(at) {
                     None => {
                         least.push(stats.min.clone());
@@ -350,7 +357,7 @@ impl Table {
                 }
             }
             if let Some((files, depth)) = depth(&least, &most)? {
-                found.push(OverlapOverview { column: logical_name(state, &path), files, depth });
+                found.push(OverlapOverview { column: path.join("."), files, depth });
             }
             if clustering.is_empty() && found.len() == COLUMNS_MAX {
                 break;
@@ -359,14 +366,9 @@ impl Table {
         Ok(found)
     }
 
-    fn advice(
-        &self,
-        state: &TableState,
-        overview: &Overview,
-        clustering: &[Vec<String>],
-        name: &str,
-    ) -> Result<Vec<Advice>> {
+    fn advice(&self, state: &TableState, overview: &Overview, removed: &[&Remove], name: &str) -> Result<Vec<Advice>> {
         let mut advice = Vec::new();
+        let clustering = physical_clustering_columns(state).on(self.uri())?.unwrap_or_default();
         let groups: Vec<usize> = match clustering.is_empty() {
             true => {
                 let policy =
@@ -374,7 +376,7 @@ impl Table {
                 plan_compaction(state, &policy).on(self.uri())?.iter().map(|group| group.files.len()).collect()
             }
             false => {
-                let groups = plan_clustering(state, clustering, &ClusteringPolicy::default());
+                let groups = plan_clustering(state, &clustering, &ClusteringPolicy::default());
                 groups.iter().map(|group| group.files.len()).collect()
             }
         };
@@ -388,7 +390,6 @@ impl Table {
             advice.push(Advice { what, command: format!("OPTIMIZE {name}") });
         }
         let before = self.env().now().0 - state.properties.deleted_file_retention_ms;
-        let removed = state.tombstones.live(&state.files);
         let expired = removed.iter().filter(|remove| remove.deletion_timestamp.unwrap_or(0) < before).count();
         if expired > 0 {
             let what = format!("{expired} files were removed longer ago than they are kept");
@@ -449,12 +450,7 @@ fn layout(state: &TableState) -> (Vec<SizeOverview>, Vec<PartitionOverview>, Fil
 
 /// Rows of a file that are of the table.
 fn rows(stats: Option<&str>, vector: Option<&DeletionVectorDescriptor>) -> u64 {
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Records {
-        num_records: Option<u64>,
-    }
-    let records = stats.and_then(|stats| serde_json::from_str::<Records>(stats).ok()?.num_records).unwrap_or(0);
+    let records = stats.and_then(parse_num_records).unwrap_or(0);
     let deleted = vector.map_or(0, |vector| u64::try_from(vector.cardinality).unwrap_or(0));
     records.saturating_sub(deleted)
 }
@@ -484,37 +480,4 @@ fn depth(least: &[ArrayRef], most: &[ArrayRef]) -> Result<Option<(u64, f64)>> {
     };
     let total: usize = begins.iter().map(holding).sum();
     Ok(Some((known.len() as u64, total as f64 / known.len() as f64)))
-}
-
-/// The type of a column by its physical path, if statistics are kept of it.
-fn type_at(state: &TableState, path: &[String]) -> Option<PrimitiveType> {
-    let mut fields = &state.schema.fields;
-    for (depth, name) in path.iter().enumerate() {
-        let field = fields.iter().find(|field| field.physical_name() == name || field.name == *name)?;
-        match &field.data_type {
-            DataType::Primitive(primitive) if depth + 1 == path.len() => {
-                let has_bounds = !matches!(primitive, PrimitiveType::Binary | PrimitiveType::Boolean);
-                return has_bounds.then_some(*primitive);
-            }
-            DataType::Struct(inner) => fields = &inner.fields,
-            _ => return None,
-        }
-    }
-    None
-}
-
-/// The name of a column by its physical path.
-fn logical_name(state: &TableState, path: &[String]) -> String {
-    let mut fields = &state.schema.fields;
-    let mut names = Vec::with_capacity(path.len());
-    for name in path {
-        let Some(field) = fields.iter().find(|field| field.physical_name() == name || field.name == *name) else {
-            return path.join(".");
-        };
-        names.push(field.name.clone());
-        if let DataType::Struct(inner) = &field.data_type {
-            fields = &inner.fields;
-        }
-    }
-    names.join(".")
 }

@@ -16,7 +16,7 @@ use floe_storage::conform::holds_variant;
 use floe_table_format::schema::is_variant_type;
 
 use super::cast::Unfit;
-use super::functions::cast_function;
+use super::functions::{MAKE_VARIANTS, cast_function};
 
 /// Casts of variants, and what must not be done with them.
 #[derive(Debug)]
@@ -32,7 +32,32 @@ impl AnalyzerRule for VariantCasts {
     }
 }
 
+/// Whether variants come into a step of a plan, or are made in it. Nearly no plan has any, and must not pay for those that have.
+fn has_variants(plan: &LogicalPlan) -> Result<bool> {
+    let inputs = plan.inputs();
+    let of_inputs = inputs.iter().map(|input| input.schema());
+    let mut schemas = of_inputs.chain(inputs.is_empty().then(|| plan.schema()));
+    if schemas.any(|schema| schema.fields().iter().any(|field| holds_variant(field.data_type()))) {
+        return Ok(true);
+    }
+    let mut found = false;
+    plan.apply_expressions(|expr| {
+        found |= expr.exists(|expr| {
+            Ok(match expr {
+                Expr::ScalarFunction(function) => MAKE_VARIANTS.contains(&function.name()),
+                Expr::OuterReferenceColumn(field, _) => holds_variant(field.data_type()),
+                _ => false,
+            })
+        })?;
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
+}
+
 fn rewrite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    if !has_variants(&plan)? {
+        return Ok(Transformed::no(plan));
+    }
     let inputs = plan.inputs();
     let mut schema = merge_schema(&inputs);
     if inputs.is_empty() {

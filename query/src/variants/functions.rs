@@ -39,6 +39,10 @@ pub(super) fn all() -> Vec<ScalarUDF> {
     kinds.into_iter().map(VariantFunction::udf).collect()
 }
 
+/// The functions that give variants.
+pub(super) const MAKE_VARIANTS: [&str; 5] =
+    ["parse_json", "try_parse_json", TO_VARIANT, "variant_get", "try_variant_get"];
+
 /// The cast of a variant to another type, as a function of it.
 pub(super) fn cast_function(to: DataType, unfit: Unfit) -> ScalarUDF {
     VariantFunction::udf(Kind::Cast(to, unfit))

@@ -93,6 +93,12 @@ fn overlap_of_clustering_columns_is_measured() {
         "CREATE TABLE t (id BIGINT) CLUSTER BY (id); INSERT INTO t VALUES (1), (2); INSERT INTO t VALUES (3), (4); INSERT INTO t VALUES (5), (9);",
     );
     assert_eq!((apart.overlap[0].files, apart.overlap[0].depth), (3, 1.0));
+    // The end of one file is the beginning of the next.
+    let touching = overview(
+        "touching",
+        "CREATE TABLE t (id BIGINT) CLUSTER BY (id); INSERT INTO t VALUES (1), (3); INSERT INTO t VALUES (3), (5);",
+    );
+    assert_eq!((touching.overlap[0].files, touching.overlap[0].depth), (2, 1.5));
     let overlapping = overview(
         "overlapping",
         "CREATE TABLE t (id BIGINT) CLUSTER BY (id); INSERT INTO t VALUES (1), (9); INSERT INTO t VALUES (1), (9); INSERT INTO t VALUES (1), (2);",

@@ -1,6 +1,7 @@
 //! history, files, table_changes.
 
-use floe_query::QueryError;
+use floe_query::{Outcome, Progress, QueryError};
+use futures::StreamExt;
 
 use super::World;
 
@@ -50,4 +51,27 @@ async fn changes_of_partitions_carry_the_partition() {
     world
         .check("SELECT k, id, _change_type FROM table_changes('t', 1)", &["a|1|insert", "null|2|insert", "a|1|delete"])
         .await;
+}
+
+#[tokio::test]
+async fn progress_tells_of_the_files_that_running_statements_read() {
+    let world = World::new().await;
+    world.run("CREATE TABLE t (id BIGINT, p STRING)").await;
+    for from in [0, 100, 200, 300] {
+        world.run(&format!("INSERT INTO t SELECT {from} + value, 'x' FROM generate_series(1, 50)")).await;
+    }
+    assert_eq!(world.session.progress(), Progress::default(), "what is finished is not counted");
+    let Ok(Outcome::Rows(mut rows)) = world.session.sql("SELECT * FROM t WHERE id > 220").await else {
+        panic!("a query has rows")
+    };
+    let begun = world.session.progress();
+    assert_eq!((begun.files_total, begun.files_to_read, begun.files_read, begun.rows_read), (4, 2, 0, 0));
+    while let Some(batch) = rows.next().await {
+        batch.expect("rows");
+    }
+    let read = world.session.progress();
+    assert_eq!((read.files_to_read, read.files_read), (2, 2));
+    assert!(read.rows_read >= 80 && read.bytes_read > 0 && read.bytes_to_read > 0, "{read:?}");
+    drop(rows);
+    assert_eq!(world.session.progress(), Progress::default());
 }
