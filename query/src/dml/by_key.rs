@@ -32,8 +32,7 @@ pub(super) struct ByKey {
 
 /// What the merge is by key; none if it is something else.
 ///
-/// Clauses that would give a row another key, or that look at rows which only the table has, make it something else; so does
-/// row tracking, for the rows' ids are told by reading them.
+/// Clauses that would give a row another key, or that look at rows which only the table has, make it something else.
 pub(super) fn of(
     snapshot: &Snapshot,
     target: &TableReference,
@@ -43,7 +42,7 @@ pub(super) fn of(
 ) -> Option<ByKey> {
     let key = snapshot.primary_key();
     let arrow = snapshot.arrow_schema().ok()?;
-    if key.is_empty() || clauses.is_empty() || snapshot.state().properties.enable_row_tracking {
+    if key.is_empty() || clauses.is_empty() {
         return None;
     }
     let own_rows = clauses.iter().any(|clause| clause.kind.canonical() == MergeIntoClauseKind::NotMatchedBySource);
@@ -95,7 +94,8 @@ pub(super) fn of(
         assignments.len() == arrow.fields().len()
             && assignments.iter().all(|(_, value)| !value.column_refs().into_iter().any(is_of_target))
     };
-    let mut overwrites = clauses.len() == 2;
+    // The id of a row is told by where it lies.
+    let mut overwrites = clauses.len() == 2 && !snapshot.state().properties.enable_row_tracking;
     let mut full: Vec<Vec<(String, Expr)>> = Vec::new();
     for clause in clauses {
         overwrites &= clause.predicate.is_none();

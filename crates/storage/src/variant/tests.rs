@@ -252,3 +252,33 @@ fn columns_are_chosen_by_what_the_sample_holds() {
     sparse.push(r#"{"rare": 1}"#);
     assert_eq!(typed(&sparse), None);
 }
+
+#[test]
+fn what_has_not_the_very_type_of_its_column_stays_as_it_is() {
+    let kinds = [
+        "null",
+        "true",
+        "1",
+        "300",
+        "70000",
+        "5000000000",
+        "1.5",
+        "1.5e0",
+        "\"a\"",
+        "[1]",
+        "{}",
+        r#"{"k":1}"#,
+        r#"{"k":1.5e0,"x":2}"#,
+    ];
+    for sampled in kinds {
+        for within in [|value: &str| value.to_owned(), |value: &str| format!(r#"{{"f":{value}}}"#)] {
+            let sample = parsed(&[Some(within(sampled))]);
+            let Some(shredding) = Shredding::suited(&sample.schema(), &sample).expect("variants") else { continue };
+            let rows: Vec<Option<String>> = kinds.iter().map(|kind| Some(within(kind))).chain([None]).collect();
+            let whole = parsed(&rows);
+            let back = checked(shredding.apply(&whole).expect("variants").column(0)).expect("variants");
+            let (back, whole) = (to_json(&back).expect("variants"), to_json(whole.column(0)).expect("variants"));
+            assert_eq!(texts(&back), texts(&whole), "by a sample of {sampled}");
+        }
+    }
+}

@@ -43,14 +43,17 @@ async fn ids_stay_with_rows_and_versions_tell_their_last_change() {
                  UPDATE t SET v = 'BB' WHERE id = 2;
                  MERGE INTO t USING (VALUES (3, 'C'), (4, 'gone'), (9, 'new')) AS s(id, v) ON t.id = s.id
                     WHEN MATCHED AND s.v = 'gone' THEN DELETE WHEN MATCHED THEN UPDATE SET v = s.v WHEN NOT MATCHED THEN INSERT *;
+                 MERGE INTO t USING (VALUES (1, 'all'), (10, 'new')) AS s(id, v) ON t.id = s.id
+                    WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *;
                  OPTIMIZE t ZORDER BY (v)",
             ))
             .await;
         let rows = tracked(&world).await;
         let ids: Vec<(i64, i64, i64)> = rows.iter().map(|(key, (_, id, version))| (*key, *id, *version)).collect();
         let new = ids.iter().find(|(key, _, _)| *key == 9).expect("inserted").1;
-        assert_eq!(ids, [(1, 0, 1), (2, 1, 4), (3, 2, 5), (9, new, 5)]);
-        assert!(new > 3, "an id that no row had: {new}");
+        let newer = ids.iter().find(|(key, _, _)| *key == 10).expect("inserted").1;
+        assert_eq!(ids, [(1, 0, 6), (2, 1, 4), (3, 2, 5), (9, new, 5), (10, newer, 6)]);
+        assert!(new > 3 && newer > new, "ids that no row had: {new}, {newer}");
         let columns = rows_of(&world.session, "SELECT * FROM t WHERE id = 2").await;
         assert_eq!(columns, ["2|BB"], "what rows keep is no column of the table");
     }
