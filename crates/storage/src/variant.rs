@@ -86,6 +86,8 @@ impl<'a> Variants<'a> {
         if self.array.is_null(row) {
             return Ok(None);
         }
+        // A scan whose files have just this type need not have looked.
+        check_depth(self.values.value(row))?;
         decode(row, self.metadata.value(row), self.values.value(row)).map(Some)
     }
 }

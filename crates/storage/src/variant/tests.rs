@@ -159,6 +159,10 @@ fn a_variant_that_nests_too_deep_is_refused_before_anyone_follows_it() {
         deep.extend((level * 10 + 1).to_le_bytes());
     }
     deep.push(0);
+    // Of the very type, so that nobody has looked before.
+    let part = |bytes: &[u8]| -> ArrayRef { Arc::new(arrow::array::BinaryViewArray::from(vec![bytes])) };
+    let whole: ArrayRef = Arc::new(StructArray::new(fields(), vec![part(&deep), part(&[1, 0, 0])], None));
+    assert!(to_json(&whole).expect_err("too deep").contains("deeper"));
     let error = read(&of_bytes(&deep)).expect_err("too deep");
     assert!(error.contains("deeper"), "{error}");
     let shredded: ArrayRef = Arc::new(
