@@ -4,6 +4,7 @@ use floe_storage::Location;
 
 use crate::error::Result;
 use crate::in_place;
+use crate::pattern::has_glob;
 use crate::session::Session;
 
 impl Session {
@@ -16,7 +17,7 @@ impl Session {
     pub async fn attach(&self, name: &str, path: &str) -> Result<()> {
         let schema = self.current_schema();
         let warehouse = self.warehouse();
-        if !in_place::has_glob(path) && warehouse.table_at(path).await?.is_some() {
+        if !has_glob(path) && warehouse.table_at(path).await?.is_some() {
             let uri = Location::open(path, warehouse.storage_options())?.uri;
             warehouse.attach(&schema, name, &uri);
             return Ok(());

@@ -109,6 +109,16 @@ pub enum QueryError {
         /// What was found.
         what: String,
     },
+    /// A record of a file that is loaded cannot be a row.
+    #[error("cannot load line {line} of {file}: {reason}")]
+    BadRecord {
+        /// The file's URI.
+        file: String,
+        /// Where the record begins; the first line is 1.
+        line: u64,
+        /// What does not fit.
+        reason: String,
+    },
     /// A table could not be read or changed.
     #[error(transparent)]
     Table(TableError),
@@ -183,6 +193,9 @@ impl QueryError {
             {
                 Some("SET floe.retention_check = false lets VACUUM delete what younger versions and running writers need".into())
             }
+            QueryError::BadRecord { .. } => Some(
+                "COPY_OPTIONS ('badRecordsPath' = 'folder') puts such records into a file and loads the others".into(),
+            ),
             QueryError::ReadOnly { .. } => Some("open the session without read-only to change tables".into()),
             QueryError::Unsupported { instead, .. } => instead.clone(),
             QueryError::UnknownStatement { .. } => Some(

@@ -10,8 +10,7 @@ use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::sql::sqlparser::ast::ObjectName;
 use floe_storage::{Location, StoreKind};
-use floe_table::ErrorKind;
-use floe_table::Table;
+use floe_table::{ErrorKind, Meter, Table};
 use floe_table_format::VersionSpec;
 use floe_table_format::error::printable;
 use futures::TryStreamExt;
@@ -19,6 +18,8 @@ use object_store::ObjectStore;
 use url::Url;
 
 use crate::error::{QueryError, Result};
+use crate::load::{LoadOptions, Packing, Source, columns_of, text_rows};
+use crate::pattern::{base_of, has_glob, listing_url};
 use crate::provider::FloeTableProvider;
 use crate::relation::{FileFormat, RelationName};
 use crate::session::{Session, no_delta_log};
@@ -80,16 +81,14 @@ impl Session {
 /// How many files are listed to find out what a folder holds.
 const LOOK_AT_MAX: usize = 1000;
 
-/// Whether a path stands for many.
-pub(crate) fn has_glob(path: &str) -> bool {
-    path.contains(['*', '?', '['])
-}
-
 /// Opens a file, a folder of files, or a pattern.
 ///
 /// # Errors
 /// [`QueryError::UnreadablePath`] where there is nothing, or nothing of a known format.
 pub(crate) async fn open(session: &Session, format: Option<FileFormat>, path: &str) -> Result<Arc<dyn TableProvider>> {
+    if Packing::of_path(path).0 != Packing::None {
+        return open_packed(session, format, path).await;
+    }
     let unreadable = |what: String| QueryError::UnreadablePath { path: printable(path), what };
     let base = base_of(path);
     register_store(session, base)?;
@@ -137,28 +136,18 @@ pub(crate) async fn open(session: &Session, format: Option<FileFormat>, path: &s
     Ok(Arc::new(ListingTable::try_new(config)?))
 }
 
-/// The path up to the first part with a pattern.
-fn base_of(path: &str) -> &str {
-    if !has_glob(path) {
-        return path;
-    }
-    let first = path.find(['*', '?', '[']).unwrap_or(path.len());
-    match path[..first].rfind('/') {
-        Some(0) => "/",
-        Some(slash) => &path[..slash],
-        None => ".",
-    }
-}
-
-fn listing_url(location: &Location, path: &str) -> Result<ListingTableUrl> {
-    if !has_glob(path) {
-        return Ok(ListingTableUrl::parse(&location.uri)?);
-    }
-    let base = base_of(path);
-    let pattern = if base == "." { path } else { path[base.len()..].trim_start_matches('/') };
-    let url = Url::parse(&format!("{}/", location.uri.trim_end_matches('/')))
-        .map_err(|e| QueryError::UnreadablePath { path: printable(path), what: e.to_string() })?;
-    Ok(ListingTableUrl::try_new(url, None)?.with_glob(pattern)?)
+/// Opens files of packed text, which DataFusion is not built to unpack.
+async fn open_packed(session: &Session, format: Option<FileFormat>, path: &str) -> Result<Arc<dyn TableProvider>> {
+    let source = Source::list(session, path, format).await?;
+    let options = LoadOptions::read(&[])?;
+    let Some(text) = options.text_format(source.format, path)? else {
+        return Err(QueryError::unsupported("packed Parquet files", "Parquet is packed inside: name it .parquet"));
+    };
+    let schema = Arc::new(columns_of(&source, &text, None).await?);
+    let state = session.context().state();
+    // One meter for all statements that read them; none of them owns the relation.
+    let meter = Arc::new(Meter::default());
+    text_rows(&source, &text, None, schema, state.config().target_partitions(), None, meter)
 }
 
 async fn exists_as_file(location: &Location) -> Result<bool> {

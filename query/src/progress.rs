@@ -13,6 +13,7 @@ use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskCo
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionConfig;
+use floe_table::Meter;
 use futures::Stream;
 
 use crate::scan_exec::DeltaScanExec;
@@ -34,24 +35,56 @@ pub struct Progress {
     pub rows_read: u64,
 }
 
-/// The plans that run, for as long as their rows are read.
+/// What runs and can be asked how far it is.
+#[derive(Debug, Clone)]
+enum Running {
+    /// A plan, for as long as its rows are read.
+    Plan(Weak<dyn ExecutionPlan>),
+    /// Work that is no plan's, for as long as it holds its meter.
+    Metered(Weak<Meter>),
+}
+
+impl Running {
+    fn is_over(&self) -> bool {
+        match self {
+            Running::Plan(plan) => plan.strong_count() == 0,
+            Running::Metered(meter) => meter.strong_count() == 0,
+        }
+    }
+}
+
+/// All that runs in a session.
 #[derive(Debug, Default)]
-pub(crate) struct Watch(Mutex<Vec<Weak<dyn ExecutionPlan>>>);
+pub(crate) struct Watch(Mutex<Vec<Running>>);
 
 impl Watch {
-    fn add(&self, plan: &Arc<dyn ExecutionPlan>) {
-        let mut plans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        plans.retain(|plan| plan.strong_count() > 0);
-        plans.push(Arc::downgrade(plan));
+    fn add(&self, new: Running) {
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        running.retain(|running| !running.is_over());
+        running.push(new);
     }
 
-    /// What all of them have done.
+    /// What all of it has done.
     pub(crate) fn progress(&self) -> Progress {
-        let plans = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let running = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut progress = Progress::default();
-        plans.iter().filter_map(Weak::upgrade).for_each(|plan| progress.add(&plan));
+        for running in running {
+            match running {
+                Running::Plan(plan) => plan.upgrade().iter().for_each(|plan| progress.add(plan)),
+                Running::Metered(meter) => meter.upgrade().iter().for_each(|meter| progress.add_meter(meter)),
+            }
+        }
         progress
     }
+}
+
+/// A meter for work that is no plan's, which the session's [`Watch`] sees for as long as it is held.
+pub(crate) fn watch(config: &SessionConfig) -> Arc<Meter> {
+    let meter = Arc::new(Meter::default());
+    if let Some(watch) = config.get_extension::<Watch>() {
+        watch.add(Running::Metered(Arc::downgrade(&meter)));
+    }
+    meter
 }
 
 impl Progress {
@@ -67,6 +100,15 @@ impl Progress {
             self.add_scan(files.len() as u64, files.len() as u64, files.iter().sum(), plan.metrics());
         }
         plan.children().into_iter().for_each(|child| self.add(child));
+    }
+
+    fn add_meter(&mut self, meter: &Meter) {
+        self.files_total += Meter::get(&meter.files_total);
+        self.files_to_read += Meter::get(&meter.files_to_do);
+        self.files_read += Meter::get(&meter.files_done);
+        self.bytes_to_read += Meter::get(&meter.bytes_to_do);
+        self.bytes_read += Meter::get(&meter.bytes_done);
+        self.rows_read += Meter::get(&meter.rows_done);
     }
 
     fn add_scan(&mut self, total: u64, to_read: u64, bytes: u64, metrics: Option<MetricsSet>) {
@@ -91,7 +133,7 @@ pub(crate) fn run_watched(
     context: Arc<TaskContext>,
 ) -> Result<SendableRecordBatchStream> {
     if let Some(watch) = config.get_extension::<Watch>() {
-        watch.add(&plan);
+        watch.add(Running::Plan(Arc::downgrade(&plan)));
     }
     let rows = execute_stream(plan.clone(), context)?;
     Ok(Box::pin(Watched { rows, _plan: plan }))

@@ -139,6 +139,14 @@ pub(crate) fn type_name(data_type: &DataType) -> String {
     spelled(data_type, &|word| word.to_owned())
 }
 
+/// As [`type_name`], and Arrow's own name for a type that Delta does not have.
+pub(crate) fn arrow_type_name(data_type: &arrow::datatypes::DataType) -> String {
+    match DataType::from_arrow(data_type) {
+        Ok(own) => type_name(&own),
+        Err(_) => data_type.to_string(),
+    }
+}
+
 /// A type as a statement writes it: `ARRAY<STRUCT<a:INT>>`.
 pub(crate) fn sql_type(data_type: &DataType) -> String {
     spelled(data_type, &|word| word.to_uppercase())

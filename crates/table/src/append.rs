@@ -11,6 +11,7 @@ use crate::error::{OnTable, Result, TableError};
 use crate::rows::{BatchStream, stream_of};
 use crate::snapshot::Snapshot;
 use crate::table::Table;
+use crate::transaction::Transaction;
 
 /// How often an append is made anew because another writer gave out the same identity values.
 const ATTEMPTS_MAX: u32 = 50;
@@ -100,14 +101,9 @@ impl Table {
                 self.refuse("give the table other columns", "the rows it has would lack them; overwrite them too")
             );
         }
-        let mut rows = rows.peekable();
-        let found = match options.schema {
-            SchemaMode::Fixed => None,
-            SchemaMode::Merge | SchemaMode::Overwrite => match Pin::new(&mut rows).peek().await {
-                Some(Ok(first)) => Some(StructType::from_arrow(&first.schema()).on(self.uri())?),
-                // An error of the stream comes up where the rows are read.
-                Some(Err(_)) | None => None,
-            },
+        let (rows, found) = match options.schema {
+            SchemaMode::Fixed => (rows, None),
+            SchemaMode::Merge | SchemaMode::Overwrite => self.columns_of(rows).await?,
         };
         let mut snapshot = match overwrite || options.app_progress.is_some() {
             true => self.snapshot().await?,
@@ -140,20 +136,18 @@ impl Table {
                 transaction.remove_file(snapshot.state().files.get(&id).path())?;
             }
         }
-        transaction.stage_rows(rows.boxed()).await?;
-        match transaction.commit().await? {
-            CommitOutcome::Committed(report) => {
-                // The append stands, whatever becomes of the upkeep.
-                let _ = self.upkeep().await;
-                Ok(Some(report))
-            }
-            CommitOutcome::Conflicted { transaction, why } => {
-                let operation = transaction.operation().name.clone();
-                let table = self.uri().to_owned();
-                transaction.roll_back().await;
-                Err(TableError::Conflict { table, operation, why })
-            }
-        }
+        transaction.append(rows).await.map(Some)
+    }
+
+    /// The columns of rows, which the first batch tells; none where there is none.
+    pub(crate) async fn columns_of(&self, rows: BatchStream) -> Result<(BatchStream, Option<StructType>)> {
+        let mut rows = rows.peekable();
+        let found = match Pin::new(&mut rows).peek().await {
+            Some(Ok(first)) => Some(StructType::from_arrow(&first.schema()).on(self.uri())?),
+            // An error of the stream comes up where the rows are read.
+            Some(Err(_)) | None => None,
+        };
+        Ok((rows.boxed(), found))
     }
 
     /// The metadata of this table with the columns of these rows in the place of its own.
@@ -170,5 +164,29 @@ impl Table {
             return Err(self.refuse("take the columns of the rows over", what));
         }
         crate::metadata::completed(self, state, Metadata { schema_string: schema.to_json(), ..state.metadata.clone() })
+    }
+}
+
+impl Transaction {
+    /// Writes rows and commits them, with whatever else the change holds.
+    ///
+    /// # Errors
+    /// As [`Transaction::stage_rows`] and [`Transaction::commit`]; [`TableError::Conflict`] where another writer won. Nothing
+    /// is left behind then.
+    pub(crate) async fn append(mut self, rows: BatchStream) -> Result<CommitReport> {
+        let table = self.table().clone();
+        self.stage_rows(rows).await?;
+        match self.commit().await? {
+            CommitOutcome::Committed(report) => {
+                // The append stands, whatever becomes of the upkeep.
+                let _ = table.upkeep().await;
+                Ok(report)
+            }
+            CommitOutcome::Conflicted { transaction, why } => {
+                let operation = transaction.operation().name.clone();
+                transaction.roll_back().await;
+                Err(TableError::Conflict { table: table.uri().to_owned(), operation, why })
+            }
+        }
     }
 }

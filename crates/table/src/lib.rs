@@ -67,6 +67,8 @@ mod append;
 mod create;
 mod get;
 mod history;
+mod loaded;
+mod meter;
 mod optimize;
 mod overview;
 mod replacing;
@@ -89,7 +91,9 @@ pub use error::{ErrorKind, Result, TableError};
 pub use generated::IdentityValues;
 pub use guard::OnDuplicate;
 pub use history::HistoryEntry;
+pub use loaded::LoadedFile;
 pub use locate::{KeyedRows, LookupReport};
+pub use meter::Meter;
 pub use optimize::{OptimizeOptions, OptimizeReport};
 pub use overview::{
     Advice, CommitOverview, FilesOverview, LogOverview, OverlapOverview, Overview, OverviewOptions, PartitionOverview,

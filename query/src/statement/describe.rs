@@ -1,5 +1,12 @@
 //! DESCRIBE, DESCRIBE DETAIL, DESCRIBE HISTORY.
 
+use std::sync::Arc;
+
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::catalog::TableProvider;
+use datafusion::dataframe::DataFrame;
+use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::LogicalPlanBuilder;
 use datafusion::sql::sqlparser::ast::{ObjectName, Query};
 use floe_table_format::clustering::clustering_columns;
 use floe_table_format::{StructType, TimestampMs};
@@ -10,7 +17,7 @@ use crate::output::Outcome;
 use crate::rows::{Cell, Rows};
 use crate::session::Session;
 use crate::statement::query as queries;
-use crate::types::type_name;
+use crate::types::{arrow_type_name, type_name};
 
 fn columns() -> Rows {
     Rows::new(&[
@@ -47,9 +54,42 @@ pub(super) async fn table(session: &Session, name: &ObjectName) -> Result<Outcom
         }
         // Files and tables of this process have columns too.
         Err(error) => match session.provider(name).await {
-            Ok(provider) => push_arrow(&mut rows, &provider.schema())?,
+            Ok(provider) => return files(session, provider).await,
             Err(_) => return Err(error),
         },
+    }
+    rows.outcome()
+}
+
+/// Rows that are looked at to show what a column holds.
+const PREVIEW_ROWS: usize = 3;
+
+/// Columns that no table declares, each with its first values.
+async fn files(session: &Session, provider: Arc<dyn TableProvider>) -> Result<Outcome> {
+    let mut rows = Rows::new(&[
+        ("col_name", Cell::Text(None)),
+        ("data_type", Cell::Text(None)),
+        ("nullable", Cell::Boolean(None)),
+        ("preview", Cell::Text(None)),
+    ]);
+    let schema = provider.schema();
+    let plan = LogicalPlanBuilder::scan("files", provider_as_source(provider), None)?.limit(0, Some(PREVIEW_ROWS))?;
+    let first = DataFrame::new(session.context().state(), plan.build()?).collect().await?;
+    for (at, field) in schema.fields().iter().enumerate() {
+        let mut values = Vec::new();
+        for batch in &first {
+            let options = FormatOptions::default().with_null("NULL");
+            let shown = ArrayFormatter::try_new(batch.column(at), &options)?;
+            for row in 0..batch.num_rows() {
+                values.push(shown.value(row).try_to_string()?);
+            }
+        }
+        rows.push(vec![
+            field.name().clone().into(),
+            arrow_type_name(field.data_type()).into(),
+            field.is_nullable().into(),
+            values.join(", ").into(),
+        ])?;
     }
     rows.outcome()
 }

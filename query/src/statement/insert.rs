@@ -1,5 +1,7 @@
 //! INSERT of rows whose columns are not those of the table: by name, or with columns that the table gets with them.
 
+use std::sync::Arc;
+
 use arrow::datatypes::DataType as ArrowType;
 use datafusion::catalog::TableProvider;
 use datafusion::common::Column;
@@ -54,36 +56,8 @@ async fn insert_once(session: &Session, mut insert: ast::Insert, modifiers: Modi
     let frame = query::data_frame(session, *source).await?;
     let given: Vec<String> = frame.schema().fields().iter().map(|field| field.name().clone()).collect();
     let names = column_names(&snapshot, &insert, &given, modifiers)?;
-    let unknown = names.iter().find(|name| snapshot.schema().field(name).is_none());
-    if let Some(unknown) = unknown.filter(|_| !modifiers.grows) {
-        let columns = snapshot.schema().fields.iter().map(|field| field.name.clone()).collect();
-        return Err(QueryError::unknown_column(unknown.clone(), columns));
-    }
-
-    let provider = FloeTableProvider::at(snapshot.clone())?;
-    let arrow = snapshot.arrow_schema()?;
     let (state, plan) = frame.into_parts();
-    let mut output = Vec::with_capacity(names.len());
-    for (at, name) in names.iter().enumerate() {
-        if computed.contains(name) {
-            continue;
-        }
-        let (qualifier, field) = plan.schema().qualified_field(at);
-        let value = Expr::Column(Column::new(qualifier.cloned(), field.name()));
-        let value = match arrow.field_with_name(name) {
-            Ok(_) if modifiers.grows && widens(&snapshot, name, field.data_type()) && !is_literal(&plan, at) => value,
-            // Nested values are fitted field by field where they are written.
-            Ok(column) if !column.data_type().is_nested() => value.cast_to(column.data_type(), plan.schema())?,
-            _ => value,
-        };
-        output.push(value.alias(name));
-    }
-    for field in left_out(&snapshot, &names) {
-        if let Some(default) = provider.get_column_default(&field.name) {
-            output.push(default.clone().alias(&field.name));
-        }
-    }
-    let plan = LogicalPlanBuilder::from(plan).project(output)?.build()?;
+    let plan = as_columns(&snapshot, plan, &names, &computed, modifiers.grows)?;
     let input = rows_of(DataFrame::new(state, plan)).await?;
     let mode = if insert.overwrite { SaveMode::Overwrite } else { SaveMode::Append };
     let schema = if modifiers.grows { SchemaMode::Merge } else { SchemaMode::Fixed };
@@ -96,6 +70,48 @@ async fn insert_once(session: &Session, mut insert: ast::Insert, modifiers: Modi
         false => format!("inserted {} into {name} (version {})", rows(report.rows_added), report.version),
     };
     Ok(Done::new(text).with_affected_rows(report.rows_added).with_version(report.version).into())
+}
+
+/// The rows as the table's columns of these names, one for each of theirs and cast to their types, with the defaults of the
+/// columns that they lack. What the table computes is left out.
+///
+/// # Errors
+/// [`QueryError::UnknownColumn`] for a column that the table lacks, unless it is to get it.
+pub(super) fn as_columns(
+    snapshot: &Arc<Snapshot>,
+    plan: LogicalPlan,
+    names: &[String],
+    computed: &[String],
+    grows: bool,
+) -> Result<LogicalPlan> {
+    let unknown = names.iter().find(|name| snapshot.schema().field(name).is_none());
+    if let Some(unknown) = unknown.filter(|_| !grows) {
+        let columns = snapshot.schema().fields.iter().map(|field| field.name.clone()).collect();
+        return Err(QueryError::unknown_column(unknown.clone(), columns));
+    }
+    let provider = FloeTableProvider::at(snapshot.clone())?;
+    let arrow = snapshot.arrow_schema()?;
+    let mut output = Vec::with_capacity(names.len());
+    for (at, name) in names.iter().enumerate() {
+        if computed.contains(name) {
+            continue;
+        }
+        let (qualifier, field) = plan.schema().qualified_field(at);
+        let value = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+        let value = match arrow.field_with_name(name) {
+            Ok(_) if grows && widens(snapshot, name, field.data_type()) && !is_literal(&plan, at) => value,
+            // Nested values are fitted field by field where they are written.
+            Ok(column) if !column.data_type().is_nested() => value.cast_to(column.data_type(), plan.schema())?,
+            _ => value,
+        };
+        output.push(value.alias(name));
+    }
+    for field in left_out(snapshot, names) {
+        if let Some(default) = provider.get_column_default(&field.name) {
+            output.push(default.clone().alias(&field.name));
+        }
+    }
+    Ok(LogicalPlanBuilder::from(plan).project(output)?.build()?)
 }
 
 /// Whether rows of this type give the column a wider one.

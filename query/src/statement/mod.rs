@@ -11,6 +11,7 @@ mod change;
 mod check;
 mod convert;
 mod copy;
+mod copy_into;
 mod create;
 mod describe;
 mod index;
@@ -32,6 +33,7 @@ use crate::error::{QueryError, Result};
 use crate::output::Outcome;
 use crate::session::Session;
 use crate::statement::convert::Convert;
+use crate::statement::copy_into::CopyInto;
 use crate::statement::merge::Grows;
 
 pub use check::{Checked, TableCheck};
@@ -143,6 +145,7 @@ pub(crate) enum Statement {
         version: Box<ast::TableVersion>,
     },
     Copy(Box<Copy>),
+    CopyInto(Box<CopyInto>),
     Convert(Box<Convert>),
     CreateIndex {
         name: ast::ObjectName,
@@ -239,6 +242,7 @@ impl Statement {
             Statement::Restore { .. } => Some("RESTORE"),
             Statement::RepairTable { dry_run: false, .. } => Some("FSCK REPAIR TABLE"),
             Statement::Copy(_) => Some("COPY"),
+            Statement::CopyInto(_) => Some("COPY INTO"),
             Statement::Convert(_) => Some("CONVERT TO DELTA"),
             Statement::CreateIndex { .. } => Some("CREATE INDEX"),
             Statement::DropIndex(_) => Some("DROP INDEX"),
@@ -304,6 +308,7 @@ pub(crate) async fn run(session: &Session, parsed: &ParsedStatement) -> Result<O
             boxed(move || async move { maintain::restore(session, &name, &version).await })
         }
         Statement::Copy(copy) => boxed(move || copy::copy(session, *copy)),
+        Statement::CopyInto(copy) => boxed(move || copy_into::copy_into(session, *copy)),
         Statement::Convert(convert) => boxed(move || convert::convert(session, *convert)),
         Statement::CreateIndex { name, columns } => {
             boxed(move || async move { index::build(session, &name, &columns).await })

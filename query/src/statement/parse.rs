@@ -1,9 +1,8 @@
 //! Reading one statement.
 
 mod alter;
+mod copy;
 mod generated;
-
-use std::collections::BTreeMap;
 
 use datafusion::sql::parser::{ResetStatement, Statement as DFStatement};
 use datafusion::sql::sqlparser::ast;
@@ -18,7 +17,7 @@ use crate::error::{QueryError, Result};
 use crate::statement::convert::Convert;
 use crate::statement::tokens::{Modifiers, prepare, take_modifiers};
 use crate::statement::words::Words;
-use crate::statement::{AlterAction, CloneOf, Copy, CreateTable, ParsedStatement, Statement};
+use crate::statement::{AlterAction, CloneOf, CreateTable, ParsedStatement, Statement};
 use crate::types::parse_type;
 
 /// How deep expressions and queries may nest.
@@ -81,7 +80,7 @@ fn parse_statement(parser: &mut Parser<'_>) -> Result<Statement> {
         "OPTIMIZE" => parse_optimize(parser),
         "VACUUM" => parse_vacuum(parser),
         "RESTORE" => parse_restore(parser),
-        "COPY" => parse_copy(parser),
+        "COPY" => copy::parse_copy(parser),
         "CONVERT" => parse_convert(parser),
         "SET" => match parser.parse_statement()? {
             statement @ ast::Statement::Set(_) => {
@@ -650,43 +649,6 @@ fn parse_convert(parser: &mut Parser<'_>) -> Result<Statement> {
             return Ok(Statement::Convert(Box::new(convert)));
         }
     }
-}
-
-fn parse_copy(parser: &mut Parser<'_>) -> Result<Statement> {
-    parser.advance_token();
-    let query = if parser.consume_token(&Token::LParen) {
-        let query = parser.parse_query()?;
-        parser.expect_token(&Token::RParen)?;
-        query
-    } else {
-        let name = parser.table_name()?;
-        select_all(&name)?
-    };
-    parser.expect_word("TO")?;
-    let mut copy = Copy {
-        query,
-        target: parser.parse_literal_string()?,
-        format: None,
-        partitioned_by: Vec::new(),
-        options: Vec::new(),
-    };
-    loop {
-        if parser.words(&["STORED", "AS"]) {
-            copy.format = Some(parser.parse_identifier()?.value.to_lowercase());
-        } else if parser.words(&["PARTITIONED", "BY"]) {
-            copy.partitioned_by = parser.column_list()?;
-        } else if parser.word("OPTIONS") || parser.peek_token_ref().token == Token::LParen {
-            copy.options = copy_options(parser)?;
-        } else {
-            return Ok(Statement::Copy(Box::new(copy)));
-        }
-    }
-}
-
-/// `('format.compression' 'zstd', FORMAT csv, header true)`, the words of DataFusion and of DuckDB.
-fn copy_options(parser: &mut Parser<'_>) -> Result<Vec<(String, String)>> {
-    let found: BTreeMap<String, String> = parser.properties()?.into_iter().collect();
-    Ok(found.into_iter().collect())
 }
 
 /// `SELECT * FROM name`.

@@ -80,7 +80,7 @@ fn quoted(text: &str, quote: char, kind: Kind) -> (Kind, usize, bool) {
 }
 
 /// Keywords that statements are made of.
-pub(super) const KEYWORDS: [&str; 118] = [
+pub(super) const KEYWORDS: [&str; 125] = [
     "ADD",
     "ALL",
     "ALTER",
@@ -107,6 +107,7 @@ pub(super) const KEYWORDS: [&str; 118] = [
     "CONSTRAINT",
     "CONVERT",
     "COPY",
+    "COPY_OPTIONS",
     "CREATE",
     "CROSS",
     "DATE",
@@ -129,7 +130,11 @@ pub(super) const KEYWORDS: [&str; 118] = [
     "EXPLAIN",
     "FALSE",
     "FEATURE",
+    "FILEFORMAT",
+    "FILES",
     "FLOAT",
+    "FORCE",
+    "FORMAT_OPTIONS",
     "FROM",
     "FULL",
     "GENERATED",
@@ -169,6 +174,8 @@ pub(super) const KEYWORDS: [&str; 118] = [
     "OVERWRITE",
     "PARTITION",
     "PARTITIONED",
+    "PATTERN",
+    "POSITION",
     "PRIMARY",
     "RENAME",
     "REPLACE",

@@ -14,6 +14,7 @@ mod generated;
 mod iceberg;
 mod identity;
 mod keys;
+mod loading;
 mod maintenance;
 mod names;
 mod paths;

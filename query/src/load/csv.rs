@@ -1,0 +1,289 @@
+//! Records of CSV.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray, StringBuilder};
+use arrow::compute::{CastOptions, cast_with_options, filter_record_batch};
+use arrow::datatypes::{DataType, SchemaRef};
+use csv_core::ReadRecordResult;
+use floe_table_format::error::printable;
+
+use crate::error::{QueryError, Result};
+use crate::load::{BATCH_ROWS, BadRecord, Decoded, RECORD_BYTES_MAX, Records};
+use crate::types::arrow_type_name;
+
+/// How the files are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CsvOptions {
+    /// Whether the first record of each file names its columns.
+    pub(crate) header: bool,
+    pub(crate) delimiter: u8,
+    pub(crate) quote: u8,
+    /// Beside a quote in a quoted field written twice.
+    pub(crate) escape: Option<u8>,
+    /// What begins a line that says nothing.
+    pub(crate) comment: Option<u8>,
+    /// The text that is NULL.
+    pub(crate) null: String,
+}
+
+impl Default for CsvOptions {
+    fn default() -> Self {
+        CsvOptions { header: true, delimiter: b',', quote: b'"', escape: None, comment: None, null: String::new() }
+    }
+}
+
+impl CsvOptions {
+    pub(crate) fn reader(&self) -> csv_core::Reader {
+        csv_core::ReaderBuilder::new()
+            .delimiter(self.delimiter)
+            .quote(self.quote)
+            .escape(self.escape)
+            .comment(self.comment)
+            .build()
+    }
+}
+
+/// Where the columns of the rows are in a file's records.
+enum Columns {
+    /// The first record will tell.
+    InHeader,
+    At {
+        /// Fields of a record.
+        width: usize,
+        /// For each column of the rows its field.
+        fields: Vec<Option<usize>>,
+    },
+}
+
+/// The records of one file.
+pub(crate) struct CsvRecords {
+    reader: csv_core::Reader,
+    null: String,
+    schema: SchemaRef,
+    columns: Columns,
+    /// What has been read of the record that is being read: its bytes, the text of its fields, and where those end.
+    raw: Vec<u8>,
+    text: Vec<u8>,
+    text_len: usize,
+    ends: Vec<usize>,
+    ends_len: usize,
+    /// Line breaks before [`CsvRecords::raw`].
+    lines: u64,
+    /// Rows that are not yet a batch, and the records they come from.
+    builders: Vec<StringBuilder>,
+    rows: Vec<(u64, usize)>,
+    raws: Vec<u8>,
+    /// Records among them that do not even have the right fields.
+    bad: Vec<BadRecord>,
+}
+
+impl CsvRecords {
+    /// Reads rows of this schema. Without a header, records have the columns of the schema in its order.
+    pub(crate) fn new(options: &CsvOptions, schema: SchemaRef) -> Self {
+        let width = schema.fields().len();
+        let columns = match options.header {
+            true => Columns::InHeader,
+            false => Columns::At { width, fields: (0..width).map(Some).collect() },
+        };
+        CsvRecords {
+            reader: options.reader(),
+            null: options.null.clone(),
+            columns,
+            raw: Vec::new(),
+            text: vec![0; 4096],
+            text_len: 0,
+            ends: vec![0; width.max(16)],
+            ends_len: 0,
+            lines: 0,
+            builders: (0..width).map(|_| StringBuilder::new()).collect(),
+            rows: Vec::new(),
+            raws: Vec::new(),
+            bad: Vec::new(),
+            schema,
+        }
+    }
+
+    /// Takes the record that has just been read up.
+    fn take(&mut self, out: &mut Decoded) -> Result<()> {
+        let breaks = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let start = self.raw.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(0);
+        let end = self.raw.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(start, |last| last + 1);
+        let line = self.lines + breaks(&self.raw[..start]) + 1;
+        let widths: Vec<usize> = self.ends[..self.ends_len].to_vec();
+        let text = std::str::from_utf8(&self.text[..self.text_len]);
+        let starts = std::iter::once(0).chain(widths.iter().copied());
+        // Fields of which only all together are UTF-8 are cut inside of a character.
+        let fields: Option<Vec<&str>> =
+            text.ok().and_then(|text| starts.zip(&widths).map(|(start, end)| text.get(start..*end)).collect());
+        match (&self.columns, fields) {
+            (Columns::InHeader, fields) => {
+                let fields = fields.ok_or_else(|| QueryError::invalid_argument("the header is no UTF-8"))?;
+                self.columns = find_columns(&self.schema, &fields)?;
+            }
+            (Columns::At { width, .. }, Some(fields)) if fields.len() != *width => {
+                let reason = format!("it has {} fields where {width} are expected", fields.len());
+                self.bad.push(self.bad_record(line, reason, start, end));
+            }
+            (Columns::At { fields: places, .. }, Some(fields)) => {
+                for (at, place) in places.iter().enumerate() {
+                    let value = place.and_then(|place| fields.get(place)).map(|value| match self.schema.field(at) {
+                        field if is_text(field.data_type()) => *value,
+                        _ => value.trim(),
+                    });
+                    self.builders[at].append_option(value.filter(|value| *value != self.null));
+                }
+                self.raws.extend_from_slice(&self.raw[start..end]);
+                self.rows.push((line, self.raws.len()));
+            }
+            (Columns::At { .. }, None) => self.bad.push(self.bad_record(line, "it is no UTF-8".into(), start, end)),
+        }
+        self.lines += breaks(&self.raw);
+        self.raw.clear();
+        (self.text_len, self.ends_len) = (0, 0);
+        if self.rows.len() + self.bad.len() == BATCH_ROWS { self.flush(out) } else { Ok(()) }
+    }
+
+    fn bad_record(&self, line: u64, reason: String, start: usize, end: usize) -> BadRecord {
+        BadRecord { line, reason, record: String::from_utf8_lossy(&self.raw[start..end]).into_owned() }
+    }
+
+    /// Makes a batch of the rows that are there, and hands the bad records over in their order.
+    fn flush(&mut self, out: &mut Decoded) -> Result<()> {
+        if !self.rows.is_empty() {
+            self.make_batch(out)?;
+        }
+        self.bad.sort_by_key(|bad| bad.line);
+        out.bad.append(&mut self.bad);
+        Ok(())
+    }
+
+    fn make_batch(&mut self, out: &mut Decoded) -> Result<()> {
+        let rows = self.rows.len();
+        let texts: Vec<StringArray> = self.builders.iter_mut().map(|builder| builder.finish()).collect();
+        let mut reasons: Vec<Option<String>> = vec![None; rows];
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(texts.len());
+        for (text, field) in texts.into_iter().zip(self.schema.fields()) {
+            let text: ArrayRef = Arc::new(text);
+            let lenient = CastOptions { safe: true, ..CastOptions::default() };
+            let column = cast_with_options(&text, field.data_type(), &lenient)?;
+            if column.null_count() > text.null_count() {
+                for (row, reason) in reasons.iter_mut().enumerate() {
+                    if column.is_null(row) && text.is_valid(row) {
+                        reason.get_or_insert_with(|| misfit(field, &text, row));
+                    }
+                }
+            }
+            if !field.is_nullable() && column.null_count() > 0 {
+                for (row, reason) in reasons.iter_mut().enumerate() {
+                    if column.is_null(row) {
+                        reason.get_or_insert_with(|| format!("column {} is NULL", printable(field.name())));
+                    }
+                }
+            }
+            columns.push(column);
+        }
+        let starts = std::iter::once(0).chain(self.rows.iter().map(|(_, end)| *end));
+        for ((start, (line, end)), reason) in starts.zip(&self.rows).zip(&mut reasons) {
+            if let Some(reason) = reason.clone() {
+                let record = String::from_utf8_lossy(&self.raws[start..*end]).into_owned();
+                self.bad.push(BadRecord { line: *line, reason, record });
+            }
+        }
+        let good: BooleanArray = reasons.iter().map(|reason| Some(reason.is_none())).collect();
+        // A batch may hold no NULL where its schema forbids them, so the bad rows go before it is one.
+        let nullable: Vec<_> =
+            self.schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
+        let batch = RecordBatch::try_new(Arc::new(arrow::datatypes::Schema::new(nullable)), columns)?;
+        let batch = if good.true_count() == rows { batch } else { filter_record_batch(&batch, &good)? };
+        if batch.num_rows() > 0 {
+            out.batches.push(RecordBatch::try_new(self.schema.clone(), batch.columns().to_vec())?);
+        }
+        self.rows.clear();
+        self.raws.clear();
+        Ok(())
+    }
+}
+
+impl Records for CsvRecords {
+    fn push(&mut self, mut bytes: &[u8], out: &mut Decoded) -> Result<()> {
+        while !bytes.is_empty() {
+            self.step(&mut bytes, out)?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, out: &mut Decoded) -> Result<()> {
+        // No bytes mean the end, to the reader below, which is then asked until it has nothing more to say.
+        while self.step(&mut &[][..], out)? != ReadRecordResult::End {}
+        self.flush(out)
+    }
+}
+
+impl CsvRecords {
+    fn step(&mut self, bytes: &mut &[u8], out: &mut Decoded) -> Result<ReadRecordResult> {
+        let (text, ends) = (&mut self.text[self.text_len..], &mut self.ends[self.ends_len..]);
+        let (result, read, written, ended) = self.reader.read_record(bytes, text, ends);
+        self.raw.extend_from_slice(&bytes[..read]);
+        *bytes = &bytes[read..];
+        self.text_len += written;
+        self.ends_len += ended;
+        match result {
+            ReadRecordResult::OutputFull => self.text.resize(self.text.len() * 2, 0),
+            ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
+            ReadRecordResult::Record => self.take(out)?,
+            ReadRecordResult::InputEmpty | ReadRecordResult::End => {}
+        }
+        if self.raw.len() > RECORD_BYTES_MAX {
+            return Err(QueryError::invalid_argument(format!(
+                "the record on line {} takes more than {} MiB: is a quote not closed?",
+                self.lines + 1,
+                RECORD_BYTES_MAX >> 20
+            )));
+        }
+        Ok(result)
+    }
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Utf8
+            | DataType::LargeUtf8
+            | DataType::Utf8View
+            | DataType::Binary
+            | DataType::LargeBinary
+            | DataType::BinaryView
+    )
+}
+
+fn misfit(field: &arrow::datatypes::Field, text: &ArrayRef, row: usize) -> String {
+    const SHOWN: usize = 100;
+    let value = text.as_any().downcast_ref::<StringArray>().map_or("", |texts| texts.value(row));
+    let shown: String = value.chars().take(SHOWN).collect();
+    format!(
+        "column {}: {:?} is no {}",
+        printable(field.name()),
+        shown,
+        arrow_type_name(field.data_type()).to_uppercase()
+    )
+}
+
+/// Finds the columns of the rows in a header.
+fn find_columns(schema: &SchemaRef, header: &[&str]) -> Result<Columns> {
+    let place = |name: &str| {
+        let exact = header.iter().position(|column| *column == name);
+        exact.or_else(|| header.iter().position(|column| column.eq_ignore_ascii_case(name)))
+    };
+    let fields: Vec<Option<usize>> = schema.fields().iter().map(|field| place(field.name())).collect();
+    let unknown = (0..header.len()).find(|at| !fields.contains(&Some(*at)));
+    if let Some(at) = unknown {
+        let known: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        return Err(QueryError::invalid_argument(format!(
+            "its header names a column {} that the first of the files has not: they have {}; load it by itself",
+            printable(header[at]),
+            printable(&known.join(", "))
+        )));
+    }
+    Ok(Columns::At { width: header.len(), fields })
+}

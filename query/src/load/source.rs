@@ -1,0 +1,114 @@
+//! Which files a load is of.
+
+use floe_storage::{Location, StoreKind};
+use floe_table_format::TimestampMs;
+use floe_table_format::error::printable;
+use futures::TryStreamExt;
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStoreExt};
+use url::Url;
+
+use crate::error::{QueryError, Result};
+use crate::load::Packing;
+use crate::pattern::{base_of, has_glob, listing_url};
+use crate::relation::FileFormat;
+use crate::session::Session;
+
+/// A file as its store lists it.
+#[derive(Debug, Clone)]
+pub(crate) struct SourceFile {
+    /// Where it lies, without credentials.
+    pub(crate) uri: String,
+    pub(crate) object: ObjectMeta,
+}
+
+impl SourceFile {
+    /// When it was modified last.
+    pub(crate) fn modified(&self) -> TimestampMs {
+        TimestampMs(self.object.last_modified.timestamp_millis())
+    }
+}
+
+/// Files of one format in one store.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    pub(crate) location: Location,
+    pub(crate) format: FileFormat,
+    /// In the order of their paths.
+    pub(crate) files: Vec<SourceFile>,
+}
+
+impl Source {
+    /// Lists a file, a folder with all below it, or a pattern. Names that begin with `_` or `.` are passed over.
+    ///
+    /// Where no format is given, that of the first file that has one is taken, and files of others are passed over.
+    ///
+    /// # Errors
+    /// [`QueryError::UnreadablePath`] where there is no such file.
+    pub(crate) async fn list(session: &Session, path: &str, format: Option<FileFormat>) -> Result<Source> {
+        let unreadable = |what: String| QueryError::UnreadablePath { path: printable(path), what };
+        let location = Location::open(base_of(path), session.warehouse().storage_options())?;
+        let mut objects = match has_glob(path) {
+            true => listed(&location, Some(listing_url(&location, path)?)).await?,
+            false => match location.store.head(&location.root).await {
+                Ok(object) if !path.ends_with('/') => vec![object],
+                _ => listed(&location, None).await?,
+            },
+        };
+        objects.sort_by(|a, b| a.location.cmp(&b.location));
+        let of_path = |object: &ObjectMeta| FileFormat::of_path(Packing::of_path(object.location.as_ref()).1);
+        let found = match format {
+            Some(format) => format,
+            None => match objects.iter().find_map(of_path) {
+                Some(format) => {
+                    objects.retain(|object| of_path(object) == Some(format));
+                    format
+                }
+                None if objects.is_empty() => return Err(unreadable("no file is there".into())),
+                None => {
+                    let what = "the format of its files is not known: let them end in .parquet, .csv or .json, or say FILEFORMAT = CSV";
+                    return Err(unreadable(what.into()));
+                }
+            },
+        };
+        if objects.is_empty() {
+            return Err(unreadable("no file is there".into()));
+        }
+        let files = objects.into_iter().map(|object| SourceFile { uri: uri_of(&location, &object.location), object });
+        Ok(Source { files: files.collect(), format: found, location })
+    }
+}
+
+/// The files below a folder that may hold rows.
+async fn listed(
+    location: &Location,
+    pattern: Option<datafusion::datasource::listing::ListingTableUrl>,
+) -> Result<Vec<ObjectMeta>> {
+    let hidden = |path: &Path| {
+        let below = location.relative(path).unwrap_or_else(|| path.to_string());
+        below.split('/').any(|part| part.starts_with(['_', '.']))
+    };
+    let failed = |error: object_store::Error| location.error("list", &location.uri, &error);
+    let objects = location.store.list(Some(&location.root)).try_filter(|object| {
+        let wanted = pattern.as_ref().is_none_or(|pattern| pattern.contains(&object.location, false));
+        futures::future::ready(wanted && object.size > 0 && !hidden(&object.location))
+    });
+    match objects.try_collect().await {
+        Ok(objects) => Ok(objects),
+        Err(object_store::Error::NotFound { .. }) => Ok(Vec::new()),
+        Err(error) => Err(failed(error).into()),
+    }
+}
+
+/// The URI of a path in a location's store.
+fn uri_of(location: &Location, path: &Path) -> String {
+    if location.kind == StoreKind::Local
+        && let Ok(url) = Url::from_file_path(format!("/{path}"))
+    {
+        return url.into();
+    }
+    match location.uri.strip_suffix(location.root.as_ref()) {
+        Some(store) => format!("{}/{path}", store.trim_end_matches('/')),
+        None => format!("{}/{path}", location.uri),
+    }
+}
