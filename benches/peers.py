@@ -1,8 +1,10 @@
 """One side of a workload, done by deltalake or by Sail. Prints what this process took as one line of JSON."""
 
+import glob
 import json
 import os
 import resource
+import subprocess
 import sys
 import time
 
@@ -106,8 +108,33 @@ VERBS = {
     "delete-sail": delete_sail,
 }
 
+def command(words):
+    """A command line as a process of its own, from its start to its end."""
+    began = time.monotonic()
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    wall_s = time.monotonic() - began
+    if done.returncode != 0:
+        raise SystemExit(f"{words} failed: {done.stderr}")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    taken = {"wall_s": wall_s, "cpu_s": used.ru_utime + used.ru_stime, "peak_mib": used.ru_maxrss / 1024}
+    print(json.dumps({**taken, "note": "".join(done.stdout.split())}))
+
+
+def duckdb_cli():
+    """The path of DuckDB's shell, and of its extension for Delta tables."""
+    import duckdb_cli
+    import duckdb_extension_delta
+
+    extension = glob.glob(os.path.dirname(duckdb_extension_delta.__file__) + "/extensions/*/delta.duckdb_extension")
+    print(json.dumps([os.path.dirname(duckdb_cli.__file__) + "/duckdb", extension[0]]))
+
+
 if __name__ == "__main__":
     verb, *arguments = sys.argv[1:]
+    if verb == "command":
+        sys.exit(command(arguments))
+    if verb == "duckdb-cli":
+        sys.exit(duckdb_cli())
     arguments = [os.path.abspath(path) for path in arguments]
     if verb.endswith("-sail"):
         arguments.insert(0, sail())

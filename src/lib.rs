@@ -37,9 +37,9 @@ pub use floe_storage::{Env, Location, RatifiedCommits, StorageError, StorageOpti
 pub use floe_table::{
     AppendOptions, BatchStream, ChangedRows, CheckOptions, CheckReport, CloneDepth, CloneOptions, CloneReport,
     CommitOutcome, CommitReport, ConvertOptions, ConvertReport, CreateTable, ErrorKind, Finding, HistoryEntry,
-    IfExists, IndexStatus, KeyedRows, LookupReport, OnDuplicate, OptimizeOptions, OptimizeReport, Repair,
-    RepairOptions, RepairReport, RestoreReport, Rule, SaveMode, Scan, ScanPlan, Severity, Snapshot, Table,
-    TableBuilder, TableError, Transaction, UpsertOptions, UpsertReport, VacuumOptions, VacuumReport,
+    IfExists, IndexStatus, KeyedRows, LoadedFile, LookupReport, Meter, OnDuplicate, OptimizeOptions, OptimizeReport,
+    PrunedFiles, Repair, RepairOptions, RepairReport, RestoreReport, Rule, SaveMode, Scan, ScanPlan, Severity,
+    Snapshot, Table, TableBuilder, TableError, Transaction, UpsertOptions, UpsertReport, VacuumOptions, VacuumReport,
 };
 pub use floe_table_format::{
     CompareOp, DataType, MergeMode, Operation, Predicate, PrimitiveType, RowSet, Scalar, StructField, StructType,

@@ -6,6 +6,7 @@
 //! cargo run --release -p floe-benches -- dml        # DELETE and MERGE of 0.1% of lineitem, beside deltalake
 //! cargo run --release -p floe-benches -- upsert      # upserts, look-ups, deletes on 10M rows, beside Sail and deltalake
 //! cargo run --release -p floe-benches -- upsert-100m # an upsert of 0.1% of 100M rows, beside Sail and deltalake
+//! cargo run --release -p floe-benches -- cli         # the start of the shell, beside DuckDB's
 //! cargo run --release -p floe-benches -- requests [URI] # requests to the store, one operation at a time; in memory by default
 //! ```
 //!
@@ -14,6 +15,7 @@
 //! `target/tpch`, kept between runs) change the workload. The peers are PyPI packages; they are installed into a
 //! virtual environment below the data folder on first use.
 
+mod cli;
 mod dml;
 mod load;
 mod measure;
@@ -39,10 +41,13 @@ fn main() -> Result<(), BoxError> {
                 "dml" => dml::run(&settings),
                 "upsert" => upsert::run(&settings),
                 "upsert-100m" => upsert::run_100m(&settings),
-                other => Err(format!("no workload {other}: load, queries, dml, upsert, upsert-100m, requests").into()),
+                "cli" => cli::run(&settings),
+                other => {
+                    Err(format!("no workload {other}: load, queries, dml, upsert, upsert-100m, cli, requests").into())
+                }
             }
         }
-        None => Err("which workload? load, queries, dml, upsert, upsert-100m or requests".into()),
+        None => Err("which workload? load, queries, dml, upsert, upsert-100m, cli or requests".into()),
     }
 }
 

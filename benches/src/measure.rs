@@ -59,9 +59,16 @@ impl Settings {
         let venv = std::env::var_os("FLOE_BENCH_VENV").map_or_else(|| self.data.join("venv"), PathBuf::from);
         let python = venv.join("bin/python");
         if !python.exists() {
-            eprintln!("installing deltalake 1.6.6 and Sail 0.7.2 from PyPI into {}", venv.display());
+            eprintln!("installing deltalake 1.6.6, Sail 0.7.2 and DuckDB 1.5.5 from PyPI into {}", venv.display());
             run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-            let packages = ["deltalake==1.6.6", "pyarrow==26.0.1", "pysail==0.7.2", "pyspark-client==4.1.3"];
+            let packages = [
+                "deltalake==1.6.6",
+                "pyarrow==26.0.1",
+                "pysail==0.7.2",
+                "pyspark-client==4.1.3",
+                "duckdb-cli==1.5.5",
+                "duckdb-extension-delta==1.5.5",
+            ];
             run(Command::new(venv.join("bin/pip")).args(["install", "-q"]).args(packages))?;
         }
         Ok(python)
@@ -100,6 +107,16 @@ pub(crate) fn peer_side(python: &Path, words: &[&dyn AsRef<std::ffi::OsStr>]) ->
         command.arg(word.as_ref());
     }
     taken(&mut command)
+}
+
+/// Runs `peers.py` for what it prints.
+pub(crate) fn peer_says(python: &Path, verb: &str) -> Result<Value, BoxError> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers.py");
+    let output = Command::new(python).arg(script).arg(verb).output()?;
+    if !output.status.success() {
+        return Err(format!("{verb} failed: {}", String::from_utf8_lossy(&output.stderr)).into());
+    }
+    Ok(serde_json::from_slice(&output.stdout)?)
 }
 
 fn taken(command: &mut Command) -> Result<Taken, BoxError> {

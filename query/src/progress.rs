@@ -16,7 +16,7 @@ use datafusion::prelude::SessionConfig;
 use floe_table::Meter;
 use futures::Stream;
 
-use crate::scan_exec::DeltaScanExec;
+use crate::scan_exec::{DeltaScanExec, NothingToRead};
 
 /// What the scans of the statements that run have to do, and what they have done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -92,6 +92,8 @@ impl Progress {
         if let Some(scan) = plan.downcast_ref::<DeltaScanExec>() {
             let (total, to_read, bytes) = scan.files();
             self.add_scan(total, to_read, bytes, plan.metrics());
+        } else if let Some(scan) = plan.downcast_ref::<NothingToRead>() {
+            self.files_total += scan.files_total();
         } else if let Some(scan) = plan.downcast_ref::<DataSourceExec>()
             && let Some(config) = scan.data_source().downcast_ref::<FileScanConfig>()
         {

@@ -10,7 +10,6 @@ use datafusion::common::plan_err;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, ExprSchemable};
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::empty::EmptyExec;
 use floe_table::{KeyedRows, ScanPlan, Snapshot, Table};
 
 use crate::error::QueryError;
@@ -18,8 +17,8 @@ use crate::expressions;
 use crate::filters;
 use crate::keyed;
 use crate::scan_exec::{
-    DeltaScanExec, ScanLayout, ScanOptions, ScanRequest, ScanSpec, ScanStatistics, evaluate_on_partitions, external,
-    live_rows, table_schema,
+    DeltaScanExec, NothingToRead, ScanLayout, ScanOptions, ScanRequest, ScanSpec, ScanStatistics,
+    evaluate_on_partitions, external, live_rows, table_schema,
 };
 
 /// A Floe table for a DataFusion `SessionContext`: scans, inserts, and DELETE, UPDATE and MERGE where DataFusion plans them.
@@ -198,7 +197,7 @@ impl FloeTableProvider {
             enough_files(&mut plan, limit as u64);
         }
         if plan.files.is_empty() {
-            return Ok(Arc::new(EmptyExec::new(Arc::new(layout.schema.project(&projected)?))));
+            return Ok(Arc::new(NothingToRead::new(&plan, Arc::new(layout.schema.project(&projected)?))));
         }
 
         let spec = ScanSpec::new(&snapshot, plan, self.options)?;
@@ -244,8 +243,10 @@ pub(crate) fn partition_columns(snapshot: &Snapshot) -> HashSet<&str> {
 
 fn retain_matching(state: &dyn Session, layout: &ScanLayout, plan: &mut ScanPlan, filters: &[Expr]) -> Result<()> {
     if !filters.is_empty() {
+        let before = plan.files.len();
         let mut keep = evaluate_on_partitions(state, layout, &plan.files, filters)?.into_iter();
         plan.files.retain(|_| keep.next().unwrap_or(false));
+        plan.pruned.by_partition += (before - plan.files.len()) as u64;
     }
     Ok(())
 }
@@ -261,6 +262,7 @@ fn enough_files(plan: &mut ScanPlan, limit: u64) {
         rows += live_rows(file).unwrap_or(0);
         files += 1;
     }
+    plan.pruned.by_limit += (plan.files.len() - files) as u64;
     plan.files.truncate(files);
 }
 

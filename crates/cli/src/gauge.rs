@@ -87,6 +87,8 @@ fn line(progress: &Progress, elapsed_ms: i64, width: usize) -> String {
             pruned => format!(" ({} pruned)", grouped(pruned)),
         };
         parts.push(format!("{}/{} files{pruned}", grouped(files_read), grouped(files_to_read)));
+    } else if files_total > 0 {
+        parts.push(format!("{} files found", grouped(files_total)));
     }
     if rows_read > 0 {
         parts.push(format!("{} rows", grouped(rows_read)));
@@ -115,6 +117,7 @@ mod tests {
     fn the_line_tells_what_is_known_and_fits() {
         let none = Progress::default();
         assert_eq!(line(&none, 1_200, 80), "1.20 s");
+        assert_eq!(line(&Progress { files_total: 4_000, ..none }, 600, 80), "4,000 files found, 600 ms");
         let half = Progress {
             files_total: 1_120,
             files_to_read: 120,

@@ -103,7 +103,7 @@ pub use record_index::IndexStatus;
 pub use replacing::ChangedRows;
 pub use restore::RestoreReport;
 pub use rows::BatchStream;
-pub use scan::{Scan, ScanFile, ScanPlan};
+pub use scan::{PrunedFiles, Scan, ScanFile, ScanPlan};
 pub use snapshot::Snapshot;
 pub use table::{Table, TableBuilder};
 pub use transaction::Transaction;

@@ -13,8 +13,9 @@ use floe_table_format::{IsolationLevel, Operation, Predicate, TableState, Versio
 
 use crate::commit::CommitOutcome;
 use crate::error::{OnTable, Result};
+use crate::meter::Meter;
 use crate::record_index::Upkeep;
-use crate::scan::moving_rows_of;
+use crate::scan::metered_rows_of;
 use crate::snapshot::Snapshot;
 use crate::stage::{InOrder, KeySink, StagedRows, discard};
 use crate::table::Table;
@@ -31,7 +32,7 @@ const ORDERED_TOGETHER: u64 = 16 << 30;
 const UPKEEP_EVERY: u64 = 8;
 
 /// Settings of [`Table::optimize`].
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct OptimizeOptions {
     /// Only files that may hold such rows; every file by default. Meant for partitions.
     pub predicate: Option<Predicate>,
@@ -44,6 +45,8 @@ pub struct OptimizeOptions {
     /// Bytes of rows that may be held while they are ordered, which takes as much again; 256 MiB by default. The rest goes
     /// through files in the table's folder.
     pub memory: Option<usize>,
+    /// Counts the files that are read, their bytes and rows.
+    pub meter: Option<Arc<Meter>>,
 }
 
 /// What an optimise did.
@@ -209,9 +212,14 @@ impl Table {
             bytes_removed: 0,
             groups_lost: 0,
         };
+        if let Some(meter) = &options.meter {
+            Meter::add(&meter.files_total, state.files.len() as u64);
+            Meter::add(&meter.files_to_do, groups.iter().map(|group| group.files.len() as u64).sum());
+            Meter::add(&meter.bytes_to_do, groups.iter().map(|group| group.bytes).sum());
+        }
         let mut rewritten = Vec::new();
         for group in groups {
-            let (mut staged, keys) = self.written_anew(snapshot, &group, layout).await?;
+            let (mut staged, keys) = self.written_anew(snapshot, &group, layout, options.meter.clone()).await?;
             if let Layout::Ordered { clustered: Some(physical), .. } = layout {
                 mark_clustered(&mut staged.adds, &self.env().uuid().to_string(), physical);
             }
@@ -307,16 +315,17 @@ impl Table {
         snapshot: &Arc<Snapshot>,
         group: &CompactionGroup,
         layout: &Layout,
+        meter: Option<Arc<Meter>>,
     ) -> Result<(StagedRows, Option<Arc<KeySink>>)> {
         let state = snapshot.state();
         let mut transaction = self.begin_at(snapshot, Operation::new("OPTIMIZE"))?;
         match layout {
             Layout::AsTheyAre => {
-                let rows = moving_rows_of(self, state, group.files.clone());
+                let rows = metered_rows_of(self, state, group.files.clone(), meter);
                 transaction.stage_kept_rows(rows, InOrder::No).await
             }
             Layout::Ordered { by, .. } => {
-                let ordered = ordered(self, state, &group.files, by).await?;
+                let ordered = ordered(self, state, &group.files, by, meter).await?;
                 let staged = transaction.stage_kept_rows(ordered.rows, InOrder::Yes).await;
                 if !ordered.pieces.is_empty() {
                     // What stays of them vacuum collects.

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{OnTable, Result};
 use crate::filter;
 use crate::locate::KeyedRows;
+use crate::meter::Meter;
 use crate::row_tracking::{FileRowIds, RowIdColumns};
 use crate::rows::BatchStream;
 use crate::snapshot::Snapshot;
@@ -85,11 +86,28 @@ pub struct ScanPlan {
     pub files: Vec<ScanFile>,
     /// Files the version has, pruned ones included.
     pub files_total: u64,
+    /// Why the others need not be read.
+    #[serde(default)]
+    pub pruned: PrunedFiles,
+}
+
+/// How many files of a version need not be read, each counted once, by the first reason in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PrunedFiles {
+    /// Their partition values do not match.
+    pub by_partition: u64,
+    /// Their statistics prove that no row matches.
+    pub by_statistics: u64,
+    /// A look-up by key has found none of the keys in them.
+    pub by_index: u64,
+    /// The files before them hold as many rows as are wanted.
+    pub by_limit: u64,
 }
 
 impl ScanPlan {
     /// Leaves only these rows, which a look-up by key has found.
     pub fn retain_rows(&mut self, rows: &KeyedRows) {
+        let before = self.files.len();
         let mut found: HashMap<&str, &RowSet> = rows.files.iter().map(|(path, rows)| (path.as_str(), rows)).collect();
         self.files.retain_mut(|file| match found.remove(file.log_path.as_str()) {
             Some(rows) => {
@@ -98,6 +116,7 @@ impl ScanPlan {
             }
             None => false,
         });
+        self.pruned.by_index += (before - self.files.len()) as u64;
     }
 }
 
@@ -139,6 +158,12 @@ impl Scan {
         for id in prune::prune(state, &self.predicate).on(uri)? {
             files.push(scan_file(state, &root, &state.files.get(&id)).on(uri)?);
         }
+        let total = state.files.len() as u64;
+        let by_partition = match partition_part(&self.predicate, &state.metadata.partition_columns) {
+            Predicate::True => 0,
+            part => total - prune::prune(state, &part).on(uri)?.len() as u64,
+        };
+        let by_statistics = total - by_partition - files.len() as u64;
         Ok(ScanPlan {
             table_uri: uri.to_owned(),
             version: state.version,
@@ -146,7 +171,8 @@ impl Scan {
             partition_columns: state.metadata.partition_columns.clone(),
             column_mapping: column_mapping_mode(&state.metadata).on(uri)?,
             files,
-            files_total: state.files.len() as u64,
+            files_total: total,
+            pruned: PrunedFiles { by_partition, by_statistics, ..PrunedFiles::default() },
         })
     }
 
@@ -209,6 +235,22 @@ impl Scan {
             })?);
         }
         Ok(projection)
+    }
+}
+
+/// What a predicate says of partition columns alone.
+fn partition_part(predicate: &Predicate, partition_columns: &[String]) -> Predicate {
+    let of_partitions = |part: &Predicate| match part.columns() {
+        columns if columns.is_empty() => false,
+        columns => columns.iter().all(|path| matches!(path.as_slice(), [name] if partition_columns.contains(name))),
+    };
+    match predicate {
+        Predicate::And(parts) => {
+            let parts = parts.iter().filter(|part| of_partitions(part)).cloned();
+            parts.fold(Predicate::True, Predicate::and)
+        }
+        whole if of_partitions(whole) => whole.clone(),
+        _ => Predicate::True,
     }
 }
 
@@ -287,6 +329,30 @@ pub(crate) fn moving_rows_of(table: &Table, state: &Arc<TableState>, files: Vec<
         })
         .try_flatten()
         .boxed()
+}
+
+/// As [`moving_rows_of`]; `meter` counts rows as they come, and files and bytes as they are read to their end.
+pub(crate) fn metered_rows_of(
+    table: &Table,
+    state: &Arc<TableState>,
+    files: Vec<FileId>,
+    meter: Option<Arc<Meter>>,
+) -> BatchStream {
+    let Some(meter) = meter else { return moving_rows_of(table, state, files) };
+    let (table, state) = (table.clone(), state.clone());
+    let rows_of = move |id: FileId| {
+        let bytes = u64::try_from(state.files.get(&id).size()).unwrap_or(0);
+        let (rows, file) = (meter.clone(), meter.clone());
+        let end = futures::stream::poll_fn(move |_| {
+            Meter::add(&file.files_done, 1);
+            Meter::add(&file.bytes_done, bytes);
+            std::task::Poll::Ready(None)
+        });
+        moving_rows_of(&table, &state, vec![id])
+            .inspect_ok(move |batch| Meter::add(&rows.rows_done, batch.num_rows() as u64))
+            .chain(end)
+    };
+    futures::stream::iter(files).flat_map(rows_of).boxed()
 }
 
 /// The rows of a staged file, with what they keep behind the table's columns where `ids` says so.

@@ -1,6 +1,7 @@
 //! Deleting files that no version inside the retention reaches.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use floe_table_format::plan::vacuum::{ListedFile, plan_vacuum, referenced_paths, required_paths};
 use floe_table_format::{TableState, TimestampMs, feature};
@@ -8,11 +9,12 @@ use futures::TryStreamExt;
 
 use crate::error::{OnTable, Result};
 use crate::key::PrimaryKey;
+use crate::meter::Meter;
 use crate::record_index::INDEX_FOLDER;
 use crate::table::Table;
 
 /// Settings of [`Table::vacuum`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct VacuumOptions {
     /// How long a file stays after it was removed or left behind; the table's `delta.deletedFileRetentionDuration` by
     /// default, seven days where that is not set.
@@ -22,7 +24,12 @@ pub struct VacuumOptions {
     /// Accepts a retention below the table's own. Readers of older versions and writers that have not committed yet
     /// may lose their files then.
     pub force: bool,
+    /// Counts the files that are found, those to be deleted, and those that are deleted.
+    pub meter: Option<Arc<Meter>>,
 }
+
+/// Files whose deletion is asked for together.
+const DELETED_TOGETHER: usize = 1000;
 
 /// What a vacuum did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -68,7 +75,9 @@ impl Table {
         let root = self.root();
         let referenced: HashSet<String> = referenced_paths(state, &root, horizon).on(uri)?;
         let required: HashSet<String> = required_paths(state, &root).on(uri)?;
-        let listing: Vec<ListedFile> = self.data_store().list_all().try_collect().await.on(uri)?;
+        let meter = options.meter.unwrap_or_default();
+        let listing = self.data_store().list_all().inspect_ok(|_| Meter::add(&meter.files_total, 1));
+        let listing: Vec<ListedFile> = listing.try_collect().await.on(uri)?;
         let plan = plan_vacuum(&referenced, &required, listing, horizon).on(uri)?;
         let mut report = VacuumReport {
             files: plan.files.iter().map(|f| f.path.clone()).collect(),
@@ -82,11 +91,16 @@ impl Table {
         if options.dry_run || report.files.is_empty() {
             return Ok(report);
         }
-        let outcomes = self.data_store().delete_many(report.files.clone()).await;
-        for (path, outcome) in report.files.iter().zip(outcomes) {
-            if let Err(error) = outcome {
-                report.failed.push((path.clone(), error.to_string()));
+        Meter::add(&meter.files_to_do, report.files.len() as u64);
+        Meter::add(&meter.bytes_to_do, report.bytes);
+        for paths in report.files.chunks(DELETED_TOGETHER) {
+            let outcomes = self.data_store().delete_many(paths.to_vec()).await;
+            for (path, outcome) in paths.iter().zip(outcomes) {
+                if let Err(error) = outcome {
+                    report.failed.push((path.clone(), error.to_string()));
+                }
             }
+            Meter::add(&meter.files_done, paths.len() as u64);
         }
         let failed: HashSet<String> = report.failed.iter().map(|(path, _)| path.clone()).collect();
         report.bytes = plan.files.iter().filter(|f| !failed.contains(&f.path)).map(|f| f.size).sum();

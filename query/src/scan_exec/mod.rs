@@ -19,6 +19,7 @@
 
 mod build;
 mod mapping;
+mod nothing;
 mod spec;
 mod statistics;
 mod store;
@@ -37,6 +38,7 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr_common::sort_expr::PhysicalSortExpr;
 use datafusion::physical_plan::filter_pushdown::{ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation};
 use datafusion::physical_plan::metrics::MetricsSet;
@@ -51,6 +53,8 @@ use futures::TryStreamExt;
 use tokio::sync::OnceCell;
 
 pub(crate) use build::{ScanRequest, evaluate_on_partitions};
+use nothing::FilesOf;
+pub(crate) use nothing::NothingToRead;
 pub use spec::{FILE_COLUMN, ROW_COLUMN};
 pub(crate) use spec::{ScanLayout, ScanOptions, ScanSpec, external, file_id, live_rows, table_schema};
 pub(crate) use statistics::{ScanStatistics, table_statistics};
@@ -186,18 +190,20 @@ impl DisplayAs for DeltaScanExec {
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
                 write!(
                     f,
-                    "DeltaScanExec: version={}, files={}/{}, bytes={bytes}, deletion_vectors={}, ",
-                    spec.plan.version,
-                    spec.plan.files.len(),
-                    spec.plan.files_total,
+                    "DeltaScanExec: {}, bytes={bytes}, deletion_vectors={}",
+                    FilesOf(&spec.plan),
                     self.deletion_vectors()
                 )?;
                 if let Some(rows) = self.rows_looked_up().filter(|_| !spec.plan.files.is_empty()) {
-                    write!(f, "looked_up_by_key={rows} rows, ")?;
+                    write!(f, ", looked_up_by_key={rows} rows")?;
                 }
+                return match self.config() {
+                    Ok(config) => fmt_reading(config, self.properties(), t, f),
+                    Err(_) => Err(fmt::Error),
+                };
             }
             DisplayFormatType::TreeRender => {
-                writeln!(f, "version={}", spec.plan.version)?;
+                writeln!(f, "{}", FilesOf(&spec.plan))?;
                 writeln!(f, "deletion_vectors={}", self.deletion_vectors())?;
             }
         }
@@ -206,6 +212,30 @@ impl DisplayAs for DeltaScanExec {
             None => Ok(()),
         }
     }
+}
+
+/// How the files are read: not which, for there may be thousands.
+fn fmt_reading(
+    config: &FileScanConfig,
+    properties: &PlanProperties,
+    t: DisplayFormatType,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    write!(f, ", partitions={}", config.file_groups.len())?;
+    if let Some(projection) = config.file_source.projection() {
+        let columns = projection.as_ref().iter().map(|column| match column.expr.downcast_ref::<Column>() {
+            Some(plain) if plain.name() == column.alias => column.alias.clone(),
+            _ => format!("{} as {}", column.expr, column.alias),
+        });
+        write!(f, ", projection=[{}]", columns.collect::<Vec<_>>().join(", "))?;
+    }
+    if let Some(limit) = config.limit {
+        write!(f, ", limit={limit}")?;
+    }
+    if let Some(ordering) = properties.output_ordering() {
+        write!(f, ", output_ordering=[{ordering}]")?;
+    }
+    config.file_source.fmt_extra(t, f)
 }
 
 impl ExecutionPlan for DeltaScanExec {

@@ -16,6 +16,7 @@ use crate::error::{QueryError, Result};
 use crate::filters;
 use crate::output::{Done, Outcome};
 use crate::planning::{Planning, version_spec};
+use crate::progress::watch;
 use crate::provider::FloeTableProvider;
 use crate::rows::{Cell, Rows};
 use crate::session::Session;
@@ -44,7 +45,8 @@ pub(super) async fn optimize(
         Some(filter) => Some(predicate(session, &table, *filter).await?),
         None => None,
     };
-    let options = OptimizeOptions { predicate, zorder_by, full, ..OptimizeOptions::default() };
+    let meter = Some(watch(session.context().state().config()));
+    let options = OptimizeOptions { predicate, zorder_by, full, meter, ..OptimizeOptions::default() };
     let report = Box::pin(table.optimize(options)).await?;
     let Some(version) = report.version else {
         return Ok(Done::new(format!("nothing to optimise in {name}")).into());
@@ -129,7 +131,8 @@ pub(super) async fn vacuum(
         return Err(QueryError::invalid_argument("RETAIN wants a number of hours that is not negative"));
     }
     let retention_ms = retain_hours.map(|hours| (hours * HOUR_MS) as i64);
-    let options = VacuumOptions { retention_ms, dry_run, force: !session.checks_retention() };
+    let meter = Some(watch(session.context().state().config()));
+    let options = VacuumOptions { retention_ms, dry_run, force: !session.checks_retention(), meter };
     let report = Box::pin(table.vacuum(options)).await?;
     if dry_run {
         let mut rows = Rows::new(&[("path", Cell::Text(None))]);

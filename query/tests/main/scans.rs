@@ -206,6 +206,25 @@ async fn statistics_skip_files_that_cannot_match() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn plans_say_why_files_are_not_read() {
+    let context = session(&partitioned_table().await).await;
+    let said = async |sql: &str, expected: &str| {
+        let plan = explain(&context, sql).await;
+        assert!(plan.contains(expected), "{sql}: {plan}");
+        assert!(!plan.contains(".parquet"), "thousands of names say nothing: {plan}");
+    };
+    let (partition, both) = ("SELECT id FROM t WHERE part = 'a'", "SELECT id FROM t WHERE part = 'a' AND id > 2");
+    said(partition, "files=2/5 (pruned: 3 by partition, 0 by statistics, 0 by index)").await;
+    said(both, "files=1/5 (pruned: 3 by partition, 1 by statistics, 0 by index)").await;
+    // Nothing that a predicate of the log can say: the value is computed.
+    said("SELECT id FROM t WHERE upper(part) = 'B'", "files=1/5 (pruned: 4 by partition, 0").await;
+    said("SELECT id FROM t WHERE id > 1000", "NothingToRead: version=1, files=0/5 (pruned: 0 by partition, 5 by").await;
+    said("SELECT id FROM t LIMIT 2", "files=2/5 (pruned: 0 by partition, 0 by statistics, 0 by index, 3 by limit)")
+        .await;
+    assert_eq!(query(&context, "SELECT count(id), max(part) FROM t WHERE id > 1000").await, ["0|NULL"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn counting_reads_no_file() {
     let table = table_with_vectors().await;
     let context = session(&table).await;

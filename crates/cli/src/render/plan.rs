@@ -36,7 +36,12 @@ impl Renderer for Plans {
             let name = cells.text(row, 0)?.unwrap_or_default();
             writeln!(out, "{}", escape_control(&name.replace('_', " ")))?;
             for line in cells.text(row, 1)?.unwrap_or_default().lines() {
-                writeln!(out, "  {}", escape_control(line))?;
+                let (step, counts) = parts(line);
+                writeln!(out, "  {}", escape_control(step))?;
+                if !counts.is_empty() {
+                    let depth = step.len() - step.trim_start().len();
+                    writeln!(out, "  {:depth$}    [{}]", "", escape_control(&counts.join(", ")))?;
+                }
             }
         }
         Ok(())
@@ -44,5 +49,30 @@ impl Renderer for Plans {
 
     fn finish(&mut self, _: &mut dyn Write) -> Result<Shown, RenderError> {
         Ok(Shown { rows: self.rows, shown: self.rows })
+    }
+}
+
+/// A line of a plan, and what was counted while it ran: what is nought says nothing.
+fn parts(line: &str) -> (&str, Vec<&str>) {
+    let Some((step, counts)) = line.rsplit_once(", metrics=[") else { return (line, Vec::new()) };
+    let counts = counts.strip_suffix(']').unwrap_or(counts);
+    let nothing = |count: &str| {
+        let value = count.split_once('=').map_or(count, |(_, value)| value);
+        value == "0" || value.starts_with("0 total")
+    };
+    (step, counts.split(", ").filter(|count| !count.is_empty() && !nothing(count)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parts;
+
+    #[test]
+    fn counts_stand_apart_from_their_step_and_noughts_are_left_out() {
+        let line =
+            "  FilterExec: a@0 > 1, metrics=[output_rows=2, elapsed=3.5µs, spilled=0, pages=0 total → 0 matched]";
+        assert_eq!(parts(line), ("  FilterExec: a@0 > 1", vec!["output_rows=2", "elapsed=3.5µs"]));
+        assert_eq!(parts("  UnionExec, metrics=[]"), ("  UnionExec", vec![]));
+        assert_eq!(parts("FilterExec: a@0 > 1"), ("FilterExec: a@0 > 1", vec![]));
     }
 }

@@ -19,8 +19,9 @@ use futures::{StreamExt, TryStreamExt};
 
 use super::curve::Curve;
 use crate::error::{OnTable, Result};
+use crate::meter::Meter;
 use crate::rows::{BatchStream, stream_of};
-use crate::scan::moving_rows_of;
+use crate::scan::{metered_rows_of, moving_rows_of};
 use crate::stage::batch_bytes;
 use crate::table::Table;
 
@@ -50,15 +51,21 @@ pub(super) struct Ordered {
     pub(super) pieces: Vec<String>,
 }
 
-/// The live rows of these files in order.
+/// The live rows of these files in order. `meter` counts the pass over the files that all of them need.
 ///
 /// # Errors
 /// Whatever reading and writing meets. Pieces written so far are deleted.
-pub(super) async fn ordered(table: &Table, state: &Arc<TableState>, files: &[FileId], by: &OrderBy) -> Result<Ordered> {
+pub(super) async fn ordered(
+    table: &Table,
+    state: &Arc<TableState>,
+    files: &[FileId],
+    by: &OrderBy,
+    meter: Option<Arc<Meter>>,
+) -> Result<Ordered> {
     let mut sample = Sample::new(by);
     let mut held: Option<Vec<RecordBatch>> = Some(Vec::new());
     let mut bytes = 0;
-    let mut rows = moving_rows_of(table, state, files.to_vec());
+    let mut rows = metered_rows_of(table, state, files.to_vec(), meter);
     while let Some(batch) = rows.try_next().await? {
         let batch = without_untyped(&batch)?;
         sample.draw(&batch)?;

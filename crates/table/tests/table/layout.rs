@@ -1,4 +1,6 @@
-use floe_table::{CreateTable, OptimizeOptions};
+use std::sync::Arc;
+
+use floe_table::{CreateTable, Meter, OptimizeOptions};
 use floe_table_format::{CompareOp, Predicate, Scalar};
 use floe_testkit::Batch;
 use proptest::prelude::*;
@@ -17,6 +19,23 @@ async fn small_files_become_one_and_the_rows_stay() {
     assert_eq!(rows_now(&world).await, before);
     let again = world.table.optimize(OptimizeOptions::default()).await.expect("optimised");
     assert_eq!(again.version, None, "one file is as good as it gets");
+}
+
+#[tokio::test]
+async fn a_meter_counts_the_files_and_rows_of_an_optimise() {
+    for zorder_by in [Vec::new(), vec!["id".to_owned()]] {
+        let world = World::with_names().await;
+        for i in 0..5 {
+            world.table.append(vec![range(i * 10..i * 10 + 10)]).await.expect("appended");
+        }
+        let meter = Arc::new(Meter::default());
+        let options = OptimizeOptions { meter: Some(meter.clone()), zorder_by, ..OptimizeOptions::default() };
+        let report = world.table.optimize(options).await.expect("optimised");
+        assert_eq!((Meter::get(&meter.files_total), Meter::get(&meter.files_to_do)), (5, 5));
+        assert_eq!((Meter::get(&meter.files_done), Meter::get(&meter.rows_done)), (5, 50));
+        assert_eq!(Meter::get(&meter.bytes_to_do), report.bytes_removed);
+        assert_eq!(Meter::get(&meter.bytes_done), report.bytes_removed);
+    }
 }
 
 #[tokio::test]

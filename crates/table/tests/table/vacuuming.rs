@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::world::{World, delete_ids, later, range, rows_at, rows_now};
 
-const ALL: VacuumOptions = VacuumOptions { retention_ms: Some(0), dry_run: false, force: true };
+const ALL: VacuumOptions = VacuumOptions { retention_ms: Some(0), dry_run: false, force: true, meter: None };
 
 #[tokio::test]
 async fn a_retention_below_the_tables_own_needs_force() {
