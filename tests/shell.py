@@ -1,27 +1,38 @@
 #!/usr/bin/env python3
 """The shell as a person meets it, through a pseudo-terminal: shell.py BIN. Needs nothing but Python."""
 
+import fcntl
 import os
 import pty
 import re
 import select
 import signal
+import struct
 import sys
 import tempfile
+import termios
 import time
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\r")
 
 
 class Shell:
-    def __init__(self, binary, folder):
+    """A shell in a terminal of 30 lines and 100 columns."""
+
+    def __init__(self, binary, folder, **environment):
+        more = environment
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
             os.chdir(folder)
-            environment = {"PATH": os.environ["PATH"], "HOME": folder, "XDG_STATE_HOME": f"{folder}/state", "TERM": "xterm", "EDITOR": f"{folder}/editor"}
+            environment = {"PATH": os.environ["PATH"], "HOME": folder, "XDG_STATE_HOME": f"{folder}/state", "TERM": "xterm", "PAGER": f"{folder}/pager", "EDITOR": f"{folder}/editor", **more}
             os.execve(binary, [binary], environment)
+        self.raw = b""
         self.seen = ""
         self.read_to = 0
+        self.resize(30, 100)
+
+    def resize(self, lines, columns):
+        fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
     def wait_for(self, text, seconds=60):
         """Waits until the text appears after what was waited for last."""
@@ -33,10 +44,18 @@ class Shell:
                 return
             if select.select([self.terminal], [], [], 0.2)[0]:
                 try:
-                    self.seen += ESCAPES.sub("", os.read(self.terminal, 65536).decode(errors="replace"))
+                    self.raw += os.read(self.terminal, 65536)
+                    self.seen = ESCAPES.sub("", self.raw.decode(errors="replace"))
                 except OSError:
                     break
-        sys.exit(f"the shell did not say {text!r}; after the last match it said:\n{self.seen[self.read_to:]}")
+        sys.exit(f"the shell did not say {text!r}; after the last match it said:\n{self.seen[self.read_to:][-2000:]}")
+
+    def said(self, start, end):
+        """What was said between two texts, the second of which is waited for."""
+        self.wait_for(start)
+        began = self.read_to
+        self.wait_for(end)
+        return self.seen[began : self.read_to - len(end)]
 
     def type(self, text):
         os.write(self.terminal, text.encode())
@@ -127,13 +146,29 @@ def main():
         shell.wait_for(" s")
         print("ok     what takes long tells how far it is")
 
+        pressed = time.monotonic()
         shell.type("\x03")
         shell.wait_for("interrupted", 20)
+        print(f"       Ctrl-C gave the prompt back after {(time.monotonic() - pressed) * 1000:.0f} ms")
         shell.wait_for("floe>")
         shell.type("SELECT 41 + 1 AS answer;\n")
         shell.wait_for("│     42 │")
         shell.wait_for("floe>")
         print("ok     Ctrl-C ends the statement and not the shell")
+
+        # Each step of it is short, so that nothing of it goes on when it is given up.
+        lazy = "generate_series(1, 100) a, generate_series(1, 1000000000000) b WHERE a.value + b.value < 0"
+        for writes in ("INSERT INTO ducks SELECT name FROM ducks", "MERGE INTO ducks USING (SELECT d.name FROM ducks d"):
+            merge = writes.startswith("MERGE")
+            tail = ") s ON ducks.name = s.name WHEN MATCHED THEN DELETE" if merge else ""
+            shell.type(f"{writes}, {lazy}{tail};\n")
+            shell.wait_for(" files, ")
+            shell.wait_for(" s")
+            shell.type("\x03")
+            shell.wait_for("interrupted", 20)
+            shell.wait_for("floe>")
+        shell.does("SELECT count(*) AS n, max(version) AS v FROM ducks, history('ducks');", "│      1 │      0 │")
+        print("ok     so it is for INSERT and MERGE, and nothing of them is committed")
 
         shell.type("SELECT half of a\x03")
         shell.wait_for("floe>")
@@ -141,6 +176,39 @@ def main():
         shell.wait_for("1,000 rows, 40 shown")
         shell.wait_for("floe>")
         print("ok     long results are cut")
+
+        wide = "SELECT " + ", ".join(f"'{'x' * 20}' AS column_{n}" for n in range(6)) + ", 'end' AS last;"
+        for columns in (100, 40, 160):
+            shell.resize(30, columns)
+            shell.type(wide + "\n")
+            box = shell.said("┌", "1 row in")
+            lines = ("┌" + box).rstrip("\n").split("\n")
+            if max(map(len, lines)) > columns or "last" not in box or ("…" in box) != (columns < 160):
+                sys.exit(f"at {columns} columns the result is\n" + "\n".join(lines))
+            shell.wait_for("floe>")
+        shell.resize(30, 100)
+        print("ok     results are as wide as the terminal, also after it was made wider or narrower")
+
+        pager = f"{folder}/pager"
+        with open(pager, "w") as script:
+            script.write("#!/bin/sh\nexec < /dev/stdin\nhead -n 4\necho '-- more --'\nread answer < /dev/tty\ntail -n 2\n")
+        os.chmod(pager, 0o755)
+        shell.does(".pager on", f"results longer than the screen go through {pager}")
+        shell.does("SELECT value FROM generate_series(1, 5) ORDER BY value;", "5 rows in")
+        shell.type("SELECT value FROM generate_series(1, 1000) ORDER BY value;\n")
+        shell.wait_for("│  value │")
+        shell.wait_for("-- more --")
+        shell.type("\n")
+        shell.wait_for("│   1000 │")
+        shell.wait_for("1,000 rows in")
+        shell.wait_for("floe>")
+        # Left on the first page, in the middle of a result of a hundred million rows.
+        shell.does(".pager head -n 7", "go through head -n 7")
+        shell.does("SELECT a.value FROM generate_series(1, 10000) a, generate_series(1, 10000) b;", "left before the end")
+        shell.does(".pager no-such-program", "go through no-such-program")
+        shell.does("SELECT value FROM generate_series(1, 1000);", "cannot run the pager no-such-program")
+        shell.does(".pager off", "long results are cut")
+        print("ok     long results go page by page through a pager")
 
         shell.does("\\dt", "ducks")
         shell.does(".mode csv")
@@ -202,6 +270,36 @@ def main():
         shell.type(".quit\n")
         shell.leaves_with(0)
         print("ok     history is kept")
+
+        shell = Shell(binary, folder)
+        shell.wait_for("floe>")
+        shell.does("SELECT 'before the end' AS said;", "before the end")
+        shell.type(f"INSERT INTO ducks SELECT name FROM ducks, {lazy};\n")
+        shell.wait_for(" files, ")
+        os.kill(shell.pid, signal.SIGKILL)
+        os.close(shell.terminal)
+        os.waitpid(shell.pid, 0)
+        shell = Shell(binary, folder)
+        shell.wait_for("floe>")
+        shell.type("\x12before the\n")
+        shell.wait_for("before the end")
+        shell.wait_for("floe>")
+        shell.does("SELECT count(*) AS n, max(version) AS v FROM ducks, history('ducks');", "│      1 │      0 │")
+        # The terminal goes away, as when its window is closed.
+        shell.type(f"INSERT INTO ducks SELECT name FROM ducks, {lazy};\n")
+        shell.wait_for(" files, ")
+        os.close(shell.terminal)
+        end = time.monotonic() + 30
+        while os.waitpid(shell.pid, os.WNOHANG)[0] == 0:
+            if time.monotonic() > end:
+                sys.exit("the shell stays when its terminal is gone")
+            time.sleep(0.1)
+        shell = Shell(binary, folder, LC_ALL="C", NO_COLOR="1")
+        shell.wait_for("floe>")
+        shell.does("SELECT count(*) AS n, max(version) AS v FROM ducks, history('ducks');", "|      1 |      0 |")
+        print("ok     a shell that is killed loses no history and commits nothing; a poor locale has boxes, too")
+        shell.type(".quit\n")
+        shell.leaves_with(0)
 
 
 main()

@@ -61,6 +61,7 @@ mod verbs;
 pub use error::{QueryError, Result};
 pub use floe_table::{CommitOverview, FilesOverview, Overview};
 pub use floe_table_format::feature::supported_features;
+pub use floe_table_format::property::property_names;
 pub use floe_table_format::schema::nearest;
 pub use output::{Done, Outcome};
 pub use progress::Progress;

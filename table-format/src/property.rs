@@ -29,7 +29,7 @@ use crate::schema::ColumnMappingMode;
 use crate::version::{TimestampMs, Version};
 
 pub use columns::{drop_column, rename_column, role_of_column};
-pub use registry::{check_set, is_internal};
+pub use registry::{check_set, is_internal, property_names};
 
 /// Names of the properties that this crate acts on.
 pub mod name {

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
@@ -24,6 +25,8 @@ pub enum Invocation {
     Care(Request, Care),
     /// Write completions for a shell.
     Completions(clap_complete::Shell),
+    /// Write the page of the manual.
+    Man,
 }
 
 /// What to do for a table.
@@ -213,6 +216,9 @@ enum Other {
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
+    /// Write the page of the manual: put it where man looks
+    #[command(after_help = "Examples:\n  floe man > /usr/local/share/man/man1/floe.1\n  floe man | man -l -")]
+    Man,
     /// Build, look at or drop the record index of a table with a primary key
     #[command(after_help = "Examples:\n  floe index build orders\n  floe index status s3://bucket/lake/default/orders")]
     Index {
@@ -303,6 +309,7 @@ impl Invocation {
                 return Ok(Self::Doctor(Examination { uri, options: line.shared.options, quiet: line.shared.quiet }));
             }
             Some(Other::Completions { shell }) => return Ok(Self::Completions(shell)),
+            Some(Other::Man) => return Ok(Self::Man),
             Some(Other::Check { table, json, quick, repair, drop_missing_files, dry_run }) => {
                 let check = TableCheck { quick, repair, drop_missing_files, dry_run };
                 Some(Care::Check(table, Checking { check, json }))
@@ -348,12 +355,43 @@ impl Invocation {
         written
     }
 
+    /// The page of the manual, as roff: this program's help, and that of each of its commands.
+    ///
+    /// # Errors
+    /// None that memory does not have.
+    pub fn manual() -> std::io::Result<Vec<u8>> {
+        let mut written = Vec::new();
+        let mut command = CommandLine::command();
+        command.build();
+        let page = clap_mangen::Man::new(command.clone());
+        page.render_title(&mut written)?;
+        page.render_name_section(&mut written)?;
+        page.render_synopsis_section(&mut written)?;
+        page.render_description_section(&mut written)?;
+        page.render_options_section(&mut written)?;
+        for other in command.get_subcommands().filter(|other| !other.is_hide_set()) {
+            let name = other.get_bin_name().unwrap_or(other.get_name()).to_owned();
+            writeln!(written, ".SH \"{}\"", name.to_uppercase())?;
+            let page = clap_mangen::Man::new(other.clone().display_name(name));
+            let mut section = Vec::new();
+            page.render_synopsis_section(&mut section)?;
+            page.render_description_section(&mut section)?;
+            page.render_options_section(&mut section)?;
+            page.render_extra_section(&mut section)?;
+            // Its sections stand below the one of its name.
+            written.extend(String::from_utf8_lossy(&section).replace(".SH ", ".SS ").into_bytes());
+        }
+        page.render_extra_section(&mut written)?;
+        page.render_version_section(&mut written)?;
+        Ok(written)
+    }
+
     /// Whether only errors are said.
     pub fn quiet(&self) -> bool {
         match self {
             Self::Sql(request) | Self::Care(request, _) => request.quiet,
             Self::Doctor(examination) => examination.quiet,
-            Self::Completions(_) => true,
+            Self::Completions(_) | Self::Man => true,
         }
     }
 
@@ -362,7 +400,7 @@ impl Invocation {
         match self {
             Self::Sql(request) | Self::Care(request, _) => &request.options,
             Self::Doctor(examination) => &examination.options,
-            Self::Completions(_) => &[],
+            Self::Completions(_) | Self::Man => &[],
         }
     }
 }

@@ -29,6 +29,8 @@ pub(crate) enum Failure {
     Output(RenderError),
     /// The file that results are to go to cannot be written.
     Destination { file: String, error: io::Error },
+    /// The pager could not be started.
+    Pager { command: String },
     /// The store could not be examined.
     Storage(Box<StorageError>),
     /// The store was examined and cannot hold tables.
@@ -86,6 +88,9 @@ impl fmt::Display for Failure {
             Self::Statement { at: None, error, .. } | Self::Query(error) => error.fmt(f),
             Self::Output(error) => error.fmt(f),
             Self::Destination { file, .. } => write!(f, "cannot write results to {file}"),
+            Self::Pager { command } => {
+                write!(f, "cannot run the pager {command}; .pager off does without, .pager COMMAND takes another")
+            }
             Self::Storage(error) => error.fmt(f),
             Self::UnfitStore { uri } => {
                 write!(f, "{uri} cannot hold tables that are written to: writers could overwrite each other")

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use floe_query::{Progress, Session};
 use floe_storage::Env;
+use tokio::runtime::Handle;
 
 use crate::message::{bytes_text, duration, grouped};
 
@@ -27,15 +28,15 @@ struct State {
 }
 
 impl Gauge {
-    /// Begins to watch. Nothing is drawn where standard error is no terminal.
-    pub(crate) fn start(session: &Session, env: &Env) -> Self {
+    /// Begins to watch, on a runtime that statements cannot keep busy. Nothing is drawn where standard error is no terminal.
+    pub(crate) fn start(session: &Session, env: &Env, waiting: &Handle) -> Self {
         if !io::stderr().is_terminal() {
             return Self(None);
         }
         let state: Arc<Mutex<State>> = Arc::default();
         let (watched, session, clock) = (state.clone(), session.clone(), env.clone());
         let began = env.now().0;
-        env.spawn(async move {
+        waiting.spawn(async move {
             loop {
                 clock.sleep(TICK).await;
                 let elapsed = clock.now().0 - began;

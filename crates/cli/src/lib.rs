@@ -16,7 +16,9 @@ pub mod render;
 
 mod failure;
 mod gauge;
+mod locale;
 mod message;
+mod pager;
 mod place;
 mod runtimes;
 mod session;
@@ -64,10 +66,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             let written = io::stdout().lock().write_all(&Invocation::completions(shell));
             written.map_err(|error| Failure::Output(error.into()))
         }
+        Invocation::Man => {
+            let written = Invocation::manual().and_then(|page| io::stdout().lock().write_all(&page));
+            written.map_err(|error| Failure::Output(error.into()))
+        }
         Invocation::Sql(request) => sql(&request, &messages, &runtimes),
         Invocation::Care(request, care) => runtimes
             .work
-            .block_on(Runner::open(&request, &messages))
+            .block_on(Runner::open(&request, &messages, runtimes.waiting.handle()))
             .and_then(|runner| care::take(&runner, &runtimes, care)),
     };
     runtimes.leave();
@@ -83,7 +89,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn sql(request: &Request, messages: &Arc<Messages>, runtimes: &Runtimes) -> Result<(), Failure> {
-    let runner = runtimes.work.block_on(Runner::open(request, messages))?;
+    let runner = runtimes.work.block_on(Runner::open(request, messages, runtimes.waiting.handle()))?;
     if request.sources.is_empty() && io::stdin().is_terminal() {
         return shell::converse(&runner, runtimes, request);
     }

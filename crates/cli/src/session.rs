@@ -14,15 +14,17 @@ use floe_storage::{Env, StorageOptions};
 use futures::StreamExt;
 use futures::channel::oneshot;
 use futures::future::abortable;
+use tokio::runtime::Handle;
 
 use crate::arguments::Request;
 use crate::failure::{Failure, pointed_at};
 use crate::gauge::Gauge;
 use crate::message::{Messages, bytes_text, duration, grouped};
+use crate::pager::Running;
 use crate::place;
 use crate::render::{Shown, renderer};
 use crate::runtimes::Runtimes;
-use crate::settings::Settings;
+use crate::settings::{Destination, Settings};
 
 /// Runs statements and shows what comes of them. Cheap to clone.
 #[derive(Clone)]
@@ -30,7 +32,10 @@ pub(crate) struct Runner {
     session: Session,
     messages: Arc<Messages>,
     settings: Arc<Mutex<Settings>>,
+    pager: Running,
     env: Env,
+    /// Where statements are waited for.
+    waiting: Handle,
     /// Set when nobody waits for this run any more. Its task ends at its next pause; until then it must not begin another
     /// statement or write to a terminal that shows a prompt again.
     given_up: Arc<AtomicBool>,
@@ -50,7 +55,7 @@ pub(crate) fn storage_options(given: &[(String, String)]) -> StorageOptions {
 
 impl Runner {
     /// Opens the session, and the table or file of the command line under its own name.
-    pub(crate) async fn open(request: &Request, messages: &Arc<Messages>) -> Result<Self, Failure> {
+    pub(crate) async fn open(request: &Request, messages: &Arc<Messages>, waiting: &Handle) -> Result<Self, Failure> {
         let options = SessionOptions::new(&request.warehouse)
             .with_storage_options(storage_options(&request.options))
             .with_read_only(request.read_only);
@@ -59,7 +64,9 @@ impl Runner {
             session,
             messages: messages.clone(),
             settings: Arc::new(Mutex::new(Settings::new(request.format))),
+            pager: Running::default(),
             env: Env::system(),
+            waiting: waiting.clone(),
             given_up: Arc::default(),
         };
         if let Some(given) = &request.place {
@@ -79,10 +86,19 @@ impl Runner {
         self.session.function_names()
     }
 
-    /// The tables of the current schema; none where the store does not answer soon.
-    pub(crate) fn table_names(&self, runtimes: &Runtimes) -> Vec<String> {
-        let tables = async { Some(self.session.tables().await.ok()?.into_iter().map(|table| table.name).collect()) };
+    /// The tables of a schema, of the current one by default; none where the store does not answer soon.
+    pub(crate) fn table_names(&self, runtimes: &Runtimes, schema: Option<&str>) -> Vec<String> {
+        let schema = schema.map_or_else(|| self.session.current_schema(), str::to_owned);
+        let tables = async {
+            let tables = self.session.warehouse().tables(&schema).await.ok()?;
+            Some(tables.into_iter().map(|table| table.name).collect())
+        };
         self.soon(runtimes, tables).unwrap_or_default()
+    }
+
+    /// The schemas; none where the store does not answer soon.
+    pub(crate) fn schema_names(&self, runtimes: &Runtimes) -> Vec<String> {
+        self.soon(runtimes, async { self.session.warehouse().schemas().await.ok() }).unwrap_or_default()
     }
 
     /// The columns of a table; none where there is no such table or the store does not answer soon.
@@ -93,6 +109,15 @@ impl Runner {
             Some(snapshot.schema().fields.iter().map(|field| field.name.clone()).collect())
         };
         self.soon(runtimes, columns).unwrap_or_default()
+    }
+
+    /// The newest version of a table; none where there is no such table or the store does not answer soon.
+    pub(crate) fn newest_version(&self, runtimes: &Runtimes, table: &str) -> Option<i64> {
+        let version = async {
+            let table = self.session.table(table).await.ok()?;
+            Some(table.cached_snapshot().await.ok()?.version().as_i64())
+        };
+        self.soon(runtimes, version)
     }
 
     /// What the work comes to, if it does so before a person wonders.
@@ -185,7 +210,7 @@ impl Runner {
                 let _ = tell.send(work.await);
             });
         });
-        runtimes.waiting.block_on(async {
+        let finished = runtimes.waiting.block_on(async {
             tokio::select! {
                 finished = told => match finished {
                     Ok(Ok(finished)) => finished,
@@ -198,7 +223,10 @@ impl Runner {
                     Err(Failure::Interrupted)
                 }
             }
-        })
+        });
+        // Nobody else writes to the terminal for as long as a pager has it.
+        self.pager.wait();
+        finished
     }
 
     fn check_not_given_up(&self) -> Result<(), Failure> {
@@ -237,7 +265,7 @@ impl Runner {
 
     async fn statement(&self, statement: &ParsedStatement) -> Result<(), Failure> {
         let began = self.env.now();
-        let mut gauge = Gauge::start(&self.session, &self.env);
+        let mut gauge = Gauge::start(&self.session, &self.env, &self.waiting);
         let outcome = self.session.run(statement).await?;
         self.check_not_given_up()?;
         match outcome {
@@ -252,11 +280,12 @@ impl Runner {
                 }
             }
             Outcome::Rows(mut rows) => {
-                let (format, insert_into, destination) = {
+                let (format, insert_into, destination, pager) = {
                     let mut settings = self.settings();
-                    (settings.format, settings.insert_into.clone(), settings.destination()?)
+                    let destination = settings.destination(&self.pager)?;
+                    (settings.format, settings.insert_into.clone(), destination, settings.pager.clone())
                 };
-                let (sink, surface) = destination;
+                let Destination { sink, surface, paged } = destination;
                 let mut out = BufWriter::with_capacity(64 << 10, sink);
                 let mut renderer = renderer(format, &rows.schema(), surface, &insert_into);
                 while let Some(batch) = rows.next().await {
@@ -266,18 +295,42 @@ impl Runner {
                     }
                     let batch = batch.map_err(|error| Failure::from(QueryError::from(error)));
                     let written = batch.and_then(|batch| renderer.batch(&batch, &mut out).map_err(Failure::Output));
-                    if let Err(failure) = written {
-                        // What was written stays written, before the error is said.
-                        let _ = out.flush();
-                        return Err(failure);
+                    match written {
+                        Ok(()) => {}
+                        Err(failure) if paged && failure.output_closed() => return self.left_pager(pager),
+                        Err(failure) => {
+                            // What was written stays written, before the error is said.
+                            let _ = out.flush();
+                            return Err(failure);
+                        }
                     }
                 }
                 gauge.stop();
-                let shown = renderer.finish(&mut out)?;
-                out.flush().map_err(|error| Failure::Output(error.into()))?;
+                let finished = renderer.finish(&mut out).map_err(Failure::Output);
+                let flushed = finished.and_then(|shown| {
+                    out.flush().map_err(|error| Failure::Output(error.into()))?;
+                    Ok(shown)
+                });
+                drop(out);
+                let shown = match flushed {
+                    Err(failure) if paged && failure.output_closed() => return self.left_pager(pager),
+                    other => other?,
+                };
+                if !self.pager.wait() {
+                    return Err(no_pager(pager));
+                }
                 self.messages.aside(&footer(shown, self.took(began.0), &self.session.progress()));
             }
         }
+        Ok(())
+    }
+
+    /// The pager takes no more: it was left before the end of the result, or never ran.
+    fn left_pager(&self, pager: Option<String>) -> Result<(), Failure> {
+        if !self.pager.wait() {
+            return Err(no_pager(pager));
+        }
+        self.messages.aside("left before the end; the rest was not read");
         Ok(())
     }
 
@@ -285,6 +338,10 @@ impl Runner {
     fn took(&self, began_ms: i64) -> Option<String> {
         self.settings().timing.then(|| duration(self.env.now().0 - began_ms))
     }
+}
+
+fn no_pager(pager: Option<String>) -> Failure {
+    Failure::Pager { command: pager.unwrap_or_default() }
 }
 
 fn footer(Shown { rows, shown }: Shown, took: Option<String>, read: &Progress) -> String {

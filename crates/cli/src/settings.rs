@@ -1,11 +1,19 @@
 //! What a person has set for the results to come.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
 use crate::failure::Failure;
+use crate::pager::{Paged, Running};
 use crate::render::{Format, Surface};
+
+/// Where a result goes.
+pub(crate) struct Destination {
+    pub(crate) sink: Box<dyn Write + Send>,
+    pub(crate) surface: Surface,
+    pub(crate) paged: bool,
+}
 
 /// How results are written, and where.
 #[derive(Debug, Clone)]
@@ -19,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) echo: bool,
     /// Whether a script ends with its first error.
     pub(crate) bail: bool,
+    /// The command that shows results which are longer than the screen; none cuts them.
+    pub(crate) pager: Option<String>,
     output: Option<PathBuf>,
     once: Option<PathBuf>,
 }
@@ -26,7 +36,7 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn new(format: Format) -> Self {
         let insert_into = "results".to_owned();
-        Settings { format, insert_into, timing: true, echo: false, bail: false, output: None, once: None }
+        Settings { format, insert_into, timing: true, echo: false, bail: false, pager: None, output: None, once: None }
     }
 
     /// Sends results to a file from now on, which begins empty; to standard output without one.
@@ -47,14 +57,20 @@ impl Settings {
         Ok(())
     }
 
-    /// Where the next result goes.
-    pub(crate) fn destination(&mut self) -> Result<(Box<dyn Write + Send>, Surface), Failure> {
+    /// Where the next result goes, and whether that is a pager, which `running` knows of then.
+    pub(crate) fn destination(&mut self, running: &Running) -> Result<Destination, Failure> {
         let Some(path) = self.once.take().or_else(|| self.output.clone()) else {
-            return Ok((Box::new(io::stdout()), Surface::stdout()));
+            return Ok(match (&self.pager, io::stdout().is_terminal()) {
+                (Some(pager), true) => {
+                    let sink = Box::new(Paged::new(pager, running.clone()));
+                    Destination { sink, surface: Surface::paged(), paged: true }
+                }
+                _ => Destination { sink: Box::new(io::stdout()), surface: Surface::stdout(), paged: false },
+            });
         };
         let opened = OpenOptions::new().append(true).create(true).open(&path);
         let file = opened.map_err(|error| Failure::Destination { file: path.display().to_string(), error })?;
-        Ok((Box::new(file), Surface::default()))
+        Ok(Destination { sink: Box::new(file), surface: Surface::default(), paged: false })
     }
 }
 

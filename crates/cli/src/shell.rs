@@ -20,6 +20,7 @@ use rustyline::{CompletionType, Config, Editor};
 use crate::arguments::Request;
 use crate::care;
 use crate::failure::Failure;
+use crate::pager;
 use crate::render::Format;
 use crate::runtimes::Runtimes;
 use crate::session::Runner;
@@ -40,6 +41,8 @@ Statements end with a semicolon and may span lines. Commands begin with a dot:
   .edit            the last statement in $EDITOR, then it runs   \\e
   .read FILE       runs a script                                 \\i
   .watch [SECONDS] runs the last statement again and again       \\watch
+  .pager on|off    whether results longer than the screen go    \\pager
+                   through $PAGER; .pager COMMAND names another
   .timing on|off   whether it is said how long a statement took  \\timing
   .echo on|off     whether statements of scripts are said
   .bail on|off     whether a script ends with its first error
@@ -177,6 +180,19 @@ impl Talk<'_> {
                     *switch
                 };
                 note(&format!("{} is {}", which.name(), if on { "on" } else { "off" }));
+            }
+            Typed::Pager(given) => {
+                let mut settings = runner.settings();
+                match given.as_deref() {
+                    None => {}
+                    Some("off") => settings.pager = None,
+                    Some("on") => settings.pager = Some(pager::chosen()),
+                    Some(command) => settings.pager = Some(command.to_owned()),
+                }
+                note(&match &settings.pager {
+                    Some(command) => format!("results longer than the screen go through {command}"),
+                    None => "long results are cut".to_owned(),
+                });
             }
             Typed::Edit => {
                 let text = edited(self.last.as_deref().unwrap_or_default())?;

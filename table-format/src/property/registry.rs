@@ -121,6 +121,11 @@ pub fn check_set(key: &str, text: &str) -> Result<String> {
     Ok((*name).to_owned())
 }
 
+/// The names of the properties that users can set, in the order of the alphabet.
+pub fn property_names() -> impl Iterator<Item = &'static str> {
+    PROPERTIES.iter().filter(|(_, kind)| !matches!(kind, Kind::Internal | Kind::PrimaryKey)).map(|(name, _)| *name)
+}
+
 /// Whether a property is kept by writers themselves, and may neither be set nor unset by users.
 pub fn is_internal(key: &str) -> bool {
     PROPERTIES

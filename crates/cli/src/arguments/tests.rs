@@ -65,3 +65,15 @@ fn doctor_takes_the_shared_options_on_either_side() {
 fn the_command_line_is_sound() {
     CommandLine::command().debug_assert();
 }
+
+#[test]
+fn the_manual_has_every_command_and_its_examples() {
+    let page = String::from_utf8(Invocation::manual().expect("written")).expect("text");
+    assert!(page.contains(".TH floe 1"), "{page}");
+    for name in ["DOCTOR", "CHECK", "SHOW", "COMPLETIONS", "MAN", "INDEX"] {
+        assert!(page.contains(&format!(".SH \"FLOE {name}\"")), "{name}: {page}");
+    }
+    for part in ["\\-\\-read\\-only", "floe doctor ./warehouse", "the shell, on ./warehouse"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+}

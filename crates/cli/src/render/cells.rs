@@ -10,6 +10,20 @@ use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use floe_storage::variant::is_variant_type;
 
+/// A value as a person reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Cell {
+    pub(super) text: String,
+    pub(super) null: bool,
+}
+
+impl Cell {
+    /// Text that is no NULL.
+    pub(super) fn of(text: &str) -> Self {
+        Cell { text: text.to_owned(), null: false }
+    }
+}
+
 /// The text of every value of one batch.
 pub(super) struct Cells<'a> {
     columns: Vec<(&'a dyn Array, ArrayFormatter<'a>)>,
@@ -36,11 +50,13 @@ impl<'a> Cells<'a> {
     }
 
     /// The row as a person reads it: null spelled out, control characters made visible.
-    pub(super) fn readable(&self, row: usize) -> Result<Vec<String>, ArrowError> {
+    pub(super) fn readable(&self, row: usize) -> Result<Vec<Cell>, ArrowError> {
         (0..self.columns.len())
             .map(|column| {
-                let text = self.text(row, column)?;
-                Ok(text.map_or_else(|| "NULL".to_owned(), |text| escape_control(&text).into_owned()))
+                Ok(match self.text(row, column)? {
+                    Some(text) => Cell::of(&escape_control(&text)),
+                    None => Cell { text: "NULL".to_owned(), null: true },
+                })
             })
             .collect()
     }

@@ -31,7 +31,7 @@ impl Renderer for Line {
                 writeln!(out)?;
             }
             for (name, value) in self.names.iter().zip(cells.readable(row)?) {
-                writeln!(out, "{name} = {value}")?;
+                writeln!(out, "{name} = {}", value.text)?;
             }
             self.rows += 1;
         }

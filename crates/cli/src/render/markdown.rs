@@ -42,7 +42,7 @@ impl Renderer for Markdown {
         for row in 0..batch.num_rows() {
             let mut line = String::from("|");
             for value in cells.readable(row)? {
-                line.push_str(&format!(" {} |", cell(&value)));
+                line.push_str(&format!(" {} |", cell(&value.text)));
             }
             writeln!(out, "{line}")?;
         }

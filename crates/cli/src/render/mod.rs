@@ -54,17 +54,33 @@ pub struct Surface {
     pub terminal: bool,
     /// Columns of text that fit side by side; `None` is no limit.
     pub width: Option<usize>,
+    /// Rows of a table that are shown, the first and the last half of them; `None` is all.
+    pub rows: Option<usize>,
+    /// Whether boxes are drawn with ASCII alone.
+    pub ascii: bool,
+    /// Whether colours are shown.
+    pub colours: bool,
 }
+
+/// Rows shown on a terminal.
+const ROWS_ON_TERMINAL: usize = 40;
 
 impl Surface {
     /// The surface that standard output is.
     pub fn stdout() -> Self {
         use std::io::IsTerminal;
+        let ascii = !crate::locale::has_unicode();
         if !io::stdout().is_terminal() {
-            return Self::default();
+            return Self { ascii, ..Self::default() };
         }
         let width = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
-        Self { terminal: true, width }
+        let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Self { terminal: true, width, rows: Some(ROWS_ON_TERMINAL), ascii, colours }
+    }
+
+    /// Standard output through a pager: everything is shown, however long and wide.
+    pub fn paged() -> Self {
+        Self { width: None, rows: None, colours: false, ..Self::stdout() }
     }
 }
 

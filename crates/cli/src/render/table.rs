@@ -1,6 +1,6 @@
 //! A table in boxes.
 //!
-//! Where a person watches, at most [`ROWS_ON_TERMINAL`] rows are shown, the first and the last half, and columns are cut
+//! Where a person watches, at most [`Surface::rows`] rows are shown, the first and the last half, and columns are cut
 //! until a line fits. Everywhere else all rows and columns are written: the widths come from the first
 //! [`ROWS_BEFORE_WIDTHS`] rows, and a later cell that is wider pushes its line's border out.
 
@@ -11,11 +11,9 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::cells::{Cells, escape_control, is_number, type_name};
+use super::cells::{Cell, Cells, escape_control, is_number, type_name};
 use super::{RenderError, Renderer, Shown, Surface};
 
-/// Rows shown on a terminal.
-const ROWS_ON_TERMINAL: usize = 40;
 /// Rows held back to find the widths where nothing is cut.
 const ROWS_BEFORE_WIDTHS: usize = 10_000;
 /// A column is cut to no less than this before whole columns are left out.
@@ -25,9 +23,9 @@ pub(super) struct Table {
     columns: Vec<Column>,
     surface: Surface,
     /// The first rows; empty again once `layout` is fixed.
-    head: Vec<Vec<String>>,
+    head: Vec<Vec<Cell>>,
     /// The last rows, on a terminal only.
-    tail: VecDeque<Vec<String>>,
+    tail: VecDeque<Vec<Cell>>,
     layout: Option<Layout>,
     rows: u64,
 }
@@ -52,15 +50,15 @@ impl Table {
         Self { columns, surface, head: Vec::new(), tail: VecDeque::new(), layout: None, rows: 0 }
     }
 
-    fn keep_ends(&mut self, batch: &RecordBatch, cells: &Cells<'_>) -> Result<(), RenderError> {
-        let for_head = (ROWS_ON_TERMINAL - self.head.len()).min(batch.num_rows());
+    fn keep_ends(&mut self, most: usize, batch: &RecordBatch, cells: &Cells<'_>) -> Result<(), RenderError> {
+        let for_head = (most - self.head.len()).min(batch.num_rows());
         for row in 0..for_head {
             self.head.push(cells.readable(row)?);
         }
         // Only the batch's last rows can end up among the result's last.
-        let for_tail = for_head.max(batch.num_rows().saturating_sub(ROWS_ON_TERMINAL / 2));
+        let for_tail = for_head.max(batch.num_rows().saturating_sub(most / 2));
         for row in for_tail..batch.num_rows() {
-            if self.tail.len() == ROWS_ON_TERMINAL / 2 {
+            if self.tail.len() == most / 2 {
                 self.tail.pop_front();
             }
             self.tail.push_back(cells.readable(row)?);
@@ -85,7 +83,7 @@ impl Table {
     /// Fixes the layout and writes what was held back.
     fn begin(&mut self, out: &mut dyn Write) -> Result<(), RenderError> {
         let head = std::mem::take(&mut self.head);
-        let layout = Layout::fit(&self.columns, head.iter(), None);
+        let layout = Layout::fit(&self.columns, head.iter(), Surface { width: None, ..self.surface });
         layout.header(&self.columns, out)?;
         for values in &head {
             layout.row(values, out)?;
@@ -99,41 +97,45 @@ impl Renderer for Table {
     fn batch(&mut self, batch: &RecordBatch, out: &mut dyn Write) -> Result<(), RenderError> {
         self.rows += batch.num_rows() as u64;
         let cells = Cells::new(batch)?;
-        if self.surface.terminal { self.keep_ends(batch, &cells) } else { self.stream(batch, &cells, out) }
+        match self.surface.rows {
+            Some(most) => self.keep_ends(most, batch, &cells),
+            None => self.stream(batch, &cells, out),
+        }
     }
 
     fn finish(&mut self, out: &mut dyn Write) -> Result<Shown, RenderError> {
-        if !self.surface.terminal {
+        let Some(most) = self.surface.rows else {
             if self.layout.is_none() {
                 self.begin(out)?;
             }
             if let Some(layout) = &self.layout {
-                layout.rule('└', '┴', '┘', out)?;
+                layout.rule(Rule::Bottom, out)?;
             }
             return Ok(Shown { rows: self.rows, shown: self.rows });
-        }
-        let cut = self.rows as usize > ROWS_ON_TERMINAL;
+        };
+        let cut = self.rows as usize > most;
         if cut {
             // The tail holds what came after the head; fewer than half a screen of it means the head's end fills up.
-            let missing = (ROWS_ON_TERMINAL / 2).saturating_sub(self.tail.len());
-            let from_head = self.head.split_off(ROWS_ON_TERMINAL / 2);
+            let missing = (most / 2).saturating_sub(self.tail.len());
+            let from_head = self.head.split_off(most / 2);
             for values in from_head.into_iter().rev().take(missing) {
                 self.tail.push_front(values);
             }
         }
-        let layout = Layout::fit(&self.columns, self.head.iter().chain(&self.tail), self.surface.width);
+        let layout = Layout::fit(&self.columns, self.head.iter().chain(&self.tail), self.surface);
         layout.header(&self.columns, out)?;
         for values in &self.head {
             layout.row(values, out)?;
         }
         if cut {
-            let dots: Vec<_> = self.columns.iter().map(|_| "·".to_owned()).collect();
+            let dot = if self.surface.ascii { "." } else { "·" };
+            let dots: Vec<_> = self.columns.iter().map(|_| Cell::of(dot)).collect();
             layout.row(&dots, out)?;
         }
         for values in &self.tail {
             layout.row(values, out)?;
         }
-        layout.rule('└', '┴', '┘', out)?;
+        layout.rule(Rule::Bottom, out)?;
         Ok(Shown { rows: self.rows, shown: (self.head.len() + self.tail.len()) as u64 })
     }
 }
@@ -143,7 +145,20 @@ struct Layout {
     slots: Vec<Slot>,
     /// Whether cells wider than their slot are cut; otherwise they push the border out.
     cut: bool,
+    ascii: bool,
+    colours: bool,
 }
+
+#[derive(Clone, Copy)]
+enum Rule {
+    Top,
+    Middle,
+    Bottom,
+}
+
+/// Faint: a NULL is not the text "NULL".
+const FAINT: &str = "\x1b[2m";
+const PLAIN: &str = "\x1b[0m";
 
 enum Slot {
     Column {
@@ -156,17 +171,18 @@ enum Slot {
 }
 
 impl Layout {
-    fn fit<'a>(columns: &[Column], rows: impl Iterator<Item = &'a Vec<String>>, limit: Option<usize>) -> Self {
+    fn fit<'a>(columns: &[Column], rows: impl Iterator<Item = &'a Vec<Cell>>, surface: Surface) -> Self {
+        let of = |slots: Vec<Slot>, cut: bool| Self { slots, cut, ascii: surface.ascii, colours: surface.colours };
         let mut widths: Vec<usize> =
             columns.iter().map(|column| column.name.width().max(column.type_name.width())).collect();
         for values in rows {
             for (width, value) in widths.iter_mut().zip(values) {
-                *width = (*width).max(value.width());
+                *width = (*width).max(value.text.width());
             }
         }
         let slot = |index: usize, width: usize| Slot::Column { index, width, right: columns[index].right };
         let all = |widths: &[usize]| widths.iter().enumerate().map(|(index, &width)| slot(index, width)).collect();
-        let Some(limit) = limit else { return Self { slots: all(&widths), cut: false } };
+        let Some(limit) = surface.width else { return of(all(&widths), false) };
         let line = |widths: &[usize]| widths.iter().map(|width| width + 3).sum::<usize>() + 1;
 
         // Cut the widest columns first, all to one common width.
@@ -178,10 +194,10 @@ impl Layout {
             }
         }
         if line(&widths) <= limit {
-            return Self { slots: all(&widths), cut: true };
+            return of(all(&widths), true);
         }
         // Then leave out columns from the middle; the outer ones are the ones that name a row. "│ … " takes 4.
-        let (mut left, mut right, mut used) = (0, widths.len(), 1 + 4);
+        let (mut left, mut right, mut used) = (0, widths.len(), 1 + if surface.ascii { 6 } else { 4 });
         while left < right {
             let from_left = left <= widths.len() - right;
             let next = if from_left { left } else { right - 1 };
@@ -198,68 +214,85 @@ impl Layout {
         let mut slots: Vec<Slot> = (0..left).map(|index| slot(index, widths[index])).collect();
         slots.push(Slot::LeftOut);
         slots.extend((right..widths.len()).map(|index| slot(index, widths[index])));
-        Self { slots, cut: true }
+        of(slots, true)
     }
 
     fn header(&self, columns: &[Column], out: &mut dyn Write) -> Result<(), RenderError> {
-        self.rule('┌', '┬', '┐', out)?;
-        let names: Vec<_> = columns.iter().map(|column| column.name.clone()).collect();
+        self.rule(Rule::Top, out)?;
+        let names: Vec<_> = columns.iter().map(|column| Cell::of(&column.name)).collect();
         self.row(&names, out)?;
-        let types: Vec<_> = columns.iter().map(|column| column.type_name.clone()).collect();
+        let types: Vec<_> = columns.iter().map(|column| Cell::of(&column.type_name)).collect();
         self.row(&types, out)?;
-        self.rule('├', '┼', '┤', out)
+        self.rule(Rule::Middle, out)
     }
 
-    fn rule(&self, left: char, middle: char, right: char, out: &mut dyn Write) -> Result<(), RenderError> {
+    fn rule(&self, rule: Rule, out: &mut dyn Write) -> Result<(), RenderError> {
+        let [left, middle, right, along] = match rule {
+            _ if self.ascii => ["+", "+", "+", "-"],
+            Rule::Top => ["┌", "┬", "┐", "─"],
+            Rule::Middle => ["├", "┼", "┤", "─"],
+            Rule::Bottom => ["└", "┴", "┘", "─"],
+        };
         let mut line = String::from(left);
         for (position, slot) in self.slots.iter().enumerate() {
             if position > 0 {
-                line.push(middle);
+                line.push_str(middle);
             }
             let width = match slot {
                 Slot::Column { width, .. } => *width,
-                Slot::LeftOut => 1,
+                Slot::LeftOut => self.left_out().width(),
             };
-            line.push_str(&"─".repeat(width + 2));
+            line.push_str(&along.repeat(width + 2));
         }
-        line.push(right);
+        line.push_str(right);
         writeln!(out, "{line}")?;
         Ok(())
     }
 
-    fn row(&self, values: &[String], out: &mut dyn Write) -> Result<(), RenderError> {
-        let mut line = String::from("│");
+    /// Stands where something is missing.
+    fn left_out(&self) -> &'static str {
+        if self.ascii { "..." } else { "…" }
+    }
+
+    fn row(&self, values: &[Cell], out: &mut dyn Write) -> Result<(), RenderError> {
+        let border = if self.ascii { '|' } else { '│' };
+        let mut line = String::from(border);
         for slot in &self.slots {
             line.push(' ');
             match slot {
-                Slot::LeftOut => line.push('…'),
+                Slot::LeftOut => line.push_str(self.left_out()),
                 Slot::Column { index, width, right } => {
-                    let value = &values[*index];
-                    let value = if self.cut { cut(value, *width) } else { value.clone() };
+                    let Cell { text, null } = &values[*index];
+                    let value = if self.cut { cut(text, *width, self.left_out()) } else { text.clone() };
                     let padding = " ".repeat(width.saturating_sub(value.width()));
+                    let faint = *null && self.colours;
                     if *right {
                         line.push_str(&padding);
                     }
-                    line.push_str(&value);
+                    match faint {
+                        true => line.extend([FAINT, &value, PLAIN]),
+                        false => line.push_str(&value),
+                    }
                     if !*right {
                         line.push_str(&padding);
                     }
                 }
             }
-            line.push_str(" │");
+            line.push(' ');
+            line.push(border);
         }
         writeln!(out, "{line}")?;
         Ok(())
     }
 }
 
-/// The text in at most `width` terminal cells, with an ellipsis where something is missing.
-fn cut(text: &str, width: usize) -> String {
+/// The text in at most `width` terminal cells, with these characters where something is missing.
+fn cut(text: &str, width: usize, left_out: &str) -> String {
     if text.width() <= width {
         return text.to_owned();
     }
     let mut short = String::new();
-    let mut used = 1;
+    let mut used = left_out.width();
     for c in text.chars() {
         let next = c.width().unwrap_or(0);
         if used + next > width {
@@ -268,6 +301,6 @@ fn cut(text: &str, width: usize) -> String {
         used += next;
         short.push(c);
     }
-    short.push('…');
+    short.push_str(left_out);
     short
 }

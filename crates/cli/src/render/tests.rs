@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, ListArray, RecordBatch, StringArray};
-use arrow::datatypes::{Int32Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
 
 use super::*;
 
-const TERMINAL: Surface = Surface { terminal: true, width: Some(80) };
+const TERMINAL: Surface = Surface { terminal: true, width: Some(80), rows: Some(40), ascii: false, colours: false };
 
 fn render(format: Format, surface: Surface, schema: &SchemaRef, batches: &[RecordBatch]) -> (String, Shown) {
     let mut renderer = renderer(format, schema, surface, "results");
@@ -124,6 +124,28 @@ fn elsewhere_a_table_has_all_its_rows() {
     let batches: Vec<_> = (0..25_000).step_by(1000).map(|at| all.slice(at, 1000)).collect();
     let (text, shown) = render(Format::Table, Surface::default(), &all.schema(), &batches);
     assert_eq!((shown.shown, text.lines().count()), (25_000, 25_000 + 5));
+}
+
+#[test]
+fn null_is_not_the_text_null_and_boxes_can_do_with_ascii() {
+    let schema = Arc::new(Schema::new(vec![Field::new("a", DataType::Utf8, true)]));
+    let texts = Arc::new(StringArray::from(vec![Some("NULL"), None, Some("")]));
+    let batch = RecordBatch::try_new(schema.clone(), vec![texts]).expect("one column");
+    let shown = |surface: Surface| render(Format::Table, surface, &schema, std::slice::from_ref(&batch)).0;
+    let coloured = shown(Surface { colours: true, ..TERMINAL });
+    assert!(coloured.contains("│ NULL   │\n│ \u{1b}[2mNULL\u{1b}[0m   │\n│        │"), "{coloured}");
+    let ascii = shown(Surface { ascii: true, ..TERMINAL });
+    assert!(ascii.is_ascii() && ascii.starts_with("+--------+\n| a      |"), "{ascii}");
+    let wide = render(Format::Table, Surface { ascii: true, width: Some(10), ..TERMINAL }, &schema, &[batch]).0;
+    assert!(wide.lines().all(|line| line.len() <= 10), "{wide}");
+}
+
+#[test]
+fn a_pager_gets_all_rows_and_no_control_characters() {
+    let all = numbers(1000);
+    let surface = Surface { rows: None, width: None, ..TERMINAL };
+    let (text, shown) = render(Format::Table, surface, &all.schema(), &[all]);
+    assert_eq!((shown, text.lines().count()), (Shown { rows: 1000, shown: 1000 }, 1005));
 }
 
 #[test]

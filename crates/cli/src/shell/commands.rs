@@ -19,6 +19,8 @@ pub(super) enum Typed {
     Output(Option<String>),
     /// Where the next result goes.
     Once(String),
+    /// The program that shows long results: on, off, or a command; shows it without an argument.
+    Pager(Option<String>),
     /// Sets a switch, or turns it over.
     Switch(Switch, Option<bool>),
     /// Opens the last statements in an editor, and runs what comes back.
@@ -86,6 +88,7 @@ impl Typed {
             (".read" | "\\i", "") => Self::Unknown(format!("{command} takes the name of a file")),
             (".read" | "\\i", _) => Self::Read(unquoted(argument)),
             (".edit" | "\\e", "") => Self::Edit,
+            (".pager" | "\\pager", _) => Self::Pager(given()),
             (".timing" | "\\timing", _) => switch(Switch::Timing, command, argument),
             (".echo", _) => switch(Switch::Echo, command, argument),
             (".bail", _) => switch(Switch::Bail, command, argument),
@@ -126,9 +129,9 @@ fn unquoted(text: &str) -> String {
     inner('\'').or_else(|| inner('"')).unwrap_or(text).to_owned()
 }
 
-const KNOWN: [&str; 16] = [
+const KNOWN: [&str; 17] = [
     ".help", ".quit", ".exit", ".tables", ".schemas", ".schema", ".mode", ".output", ".once", ".read", ".timing",
-    ".echo", ".bail", ".watch", ".show", ".edit",
+    ".echo", ".bail", ".watch", ".show", ".edit", ".pager",
 ];
 
 fn nearest(command: &str) -> Option<&'static str> {
@@ -167,6 +170,9 @@ mod tests {
             ("\\timing OFF", Typed::Switch(Switch::Timing, Some(false))),
             (".bail on;", Typed::Switch(Switch::Bail, Some(true))),
             ("\\e", Typed::Edit),
+            (".pager", Typed::Pager(None)),
+            ("\\pager off", Typed::Pager(Some("off".into()))),
+            (".pag less -S", Typed::Pager(Some("less -S".into()))),
             (".tab", sql("SHOW TABLES")),
             (".mo csv", Typed::Mode(Some("csv".into()), None)),
             // .schema and .schemas.

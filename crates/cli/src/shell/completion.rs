@@ -5,11 +5,16 @@ use crate::render::Format;
 
 /// What there is to name.
 pub(super) trait Catalog {
-    /// The tables that can be named without a schema.
-    fn tables(&self) -> Vec<String>;
+    /// The tables of a schema; those that can be named without one where none is given.
+    fn tables(&self, schema: Option<&str>) -> Vec<String>;
+    fn schemas(&self) -> Vec<String>;
     /// The columns of a table, by its name or its path in quotes; none if there is no such table.
     fn columns(&self, table: &str) -> Vec<String>;
     fn functions(&self) -> Vec<String>;
+    /// The newest version of a table; none if there is no such table.
+    fn newest_version(&self, table: &str) -> Option<i64>;
+    /// The properties that tables can have.
+    fn properties(&self) -> Vec<String>;
     /// The names in a folder of this machine, those of folders with a slash at the end.
     fn folder(&self, path: &str) -> Vec<String>;
 }
@@ -18,10 +23,12 @@ pub(super) trait Catalog {
 const OF_FILES: [&str; 5] = [".read", ".output", ".once", "\\i", "\\o"];
 /// Commands that take a table.
 const OF_TABLES: [&str; 4] = [".schema", "\\d", ".tables", ".show"];
-const COMMANDS: [&str; 16] = [
-    ".bail", ".echo", ".edit", ".exit", ".help", ".mode", ".once", ".output", ".quit", ".read", ".schema", ".schemas",
-    ".show", ".tables", ".timing", ".watch",
+const COMMANDS: [&str; 17] = [
+    ".bail", ".echo", ".edit", ".exit", ".help", ".mode", ".once", ".output", ".pager", ".quit", ".read", ".schema",
+    ".schemas", ".show", ".tables", ".timing", ".watch",
 ];
+/// Versions that are offered at most.
+const VERSIONS_MAX: i64 = 20;
 /// Words after which a table comes.
 const BEFORE_TABLES: [&str; 10] =
     ["FROM", "JOIN", "INTO", "UPDATE", "TABLE", "OPTIMIZE", "VACUUM", "DESCRIBE", "CLONE", "USING"];
@@ -35,11 +42,14 @@ pub(super) fn complete(before: &str, whole: &str, catalog: &dyn Catalog) -> (usi
     match typed.last() {
         Some(last) if last.kind == Kind::Text && last.open => {
             let path = &before[last.start + 1..];
+            if names_a_property(before, &typed) {
+                return (last.start + 1, beginning_with(path, catalog.properties()));
+            }
             let (from, found) = of_path(path, catalog);
             (last.start + 1 + from, found)
         }
         Some(last) if last.kind == Kind::Comment => (before.len(), Vec::new()),
-        Some(last) if last.kind == Kind::Word && last.end == before.len() => {
+        Some(last) if matches!(last.kind, Kind::Word | Kind::Number) && last.end == before.len() => {
             of_word(before, whole, &typed, last.start, catalog)
         }
         Some(last) if last.of(before) == "." && last.end == before.len() => {
@@ -67,7 +77,7 @@ fn of_command(before: &str, catalog: &dyn Catalog) -> (usize, Vec<String>) {
             let (at, found) = of_path(argument, catalog);
             (from + at, found)
         }
-        _ if OF_TABLES.contains(&command) => (from, named(argument, catalog.tables())),
+        _ if OF_TABLES.contains(&command) => (from, named(argument, catalog.tables(None))),
         _ => (before.len(), Vec::new()),
     }
 }
@@ -90,25 +100,42 @@ fn of_word(before: &str, whole: &str, typed: &[Part], start: usize, catalog: &dy
     let prefix = &before[start..];
     let earlier: Vec<&Part> = typed.iter().filter(|part| part.end <= start).collect();
     let sources = sources(whole);
-    if let [.., qualifier, dot] = earlier.as_slice()
+    let before_tables =
+        |part: Option<&&Part>| part.is_some_and(|part| BEFORE_TABLES.contains(&&*part.of(before).to_ascii_uppercase()));
+    if let [rest @ .., qualifier, dot] = earlier.as_slice()
         && dot.of(before) == "."
         && dot.end == start
     {
         let qualifier = unquoted(qualifier.of(before));
+        if before_tables(rest.last()) {
+            return (start, named(prefix, catalog.tables(Some(&qualifier))));
+        }
         let of_it = sources.iter().find(|(_, alias)| alias.eq_ignore_ascii_case(&qualifier));
         let table = of_it.map_or(qualifier.clone(), |(table, _)| table.clone());
         return (start, named(prefix, catalog.columns(&table)));
     }
+    if before_tables(earlier.last()) {
+        let mut found = named(prefix, catalog.tables(None));
+        found.extend(named(prefix, catalog.schemas()).into_iter().map(|schema| schema + "."));
+        return (start, found);
+    }
     let last = earlier.last().map(|part| part.of(before).to_ascii_uppercase());
-    if last.as_deref().is_some_and(|last| BEFORE_TABLES.contains(&last)) {
-        return (start, named(prefix, catalog.tables()));
+    if matches!(last.as_deref(), Some("USE" | "SCHEMA" | "SCHEMAS" | "DATABASE")) {
+        return (start, named(prefix, catalog.schemas()));
+    }
+    if let [.., table, version, kind, of] = earlier.as_slice()
+        && [version, kind, of].map(|part| part.of(before).to_ascii_uppercase()) == ["VERSION", "AS", "OF"]
+        && let Some(newest) = catalog.newest_version(&unquoted(table.of(before)))
+    {
+        let newest_first = (0..=newest).rev().take(VERSIONS_MAX as usize).map(|version| version.to_string());
+        return (start, newest_first.filter(|version| version.starts_with(prefix)).collect());
     }
     if prefix.is_empty() {
         // Everything would be too much.
         return (start, Vec::new());
     }
     let mut found: Vec<String> = sources.iter().flat_map(|(table, _)| named(prefix, catalog.columns(table))).collect();
-    found.extend(named(prefix, catalog.tables()));
+    found.extend(named(prefix, catalog.tables(None)));
     let small = prefix.starts_with(|c: char| c.is_lowercase());
     let keywords = KEYWORDS.iter().map(|word| if small { word.to_lowercase() } else { (*word).to_owned() });
     found.extend(beginning_with(prefix, keywords));
@@ -116,6 +143,17 @@ fn of_word(before: &str, whole: &str, typed: &[Part], start: usize, catalog: &dy
     let mut seen = std::collections::HashSet::new();
     found.retain(|name| seen.insert(name.clone()));
     (start, found)
+}
+
+/// Whether the text that is open at the end is the name of a property.
+fn names_a_property(before: &str, typed: &[Part]) -> bool {
+    let earlier = &typed[..typed.len().saturating_sub(1)];
+    let Some(list) = earlier.iter().rposition(|part| part.of(before).eq_ignore_ascii_case("TBLPROPERTIES")) else {
+        return false;
+    };
+    let inside = &earlier[list + 1..];
+    let begins = inside.last().is_some_and(|part| matches!(part.of(before), "(" | ","));
+    begins && inside.iter().all(|part| part.of(before) != ")")
 }
 
 /// The tables of a statement, each with the name that its columns go by.
@@ -191,8 +229,17 @@ mod tests {
     struct Ducks;
 
     impl Catalog for Ducks {
-        fn tables(&self) -> Vec<String> {
-            vec!["ducks".into(), "ponds".into()]
+        fn tables(&self, schema: Option<&str>) -> Vec<String> {
+            let tables: &[&str] = match schema {
+                None => &["ducks", "ponds"],
+                Some("sales") => &["orders", "odd one"],
+                Some(_) => &[],
+            };
+            tables.iter().map(|name| (*name).to_owned()).collect()
+        }
+
+        fn schemas(&self) -> Vec<String> {
+            vec!["default".into(), "sales".into()]
         }
 
         fn columns(&self, table: &str) -> Vec<String> {
@@ -206,6 +253,14 @@ mod tests {
 
         fn functions(&self) -> Vec<String> {
             vec!["now".into(), "nvl".into(), "sum".into()]
+        }
+
+        fn newest_version(&self, table: &str) -> Option<i64> {
+            (table == "ducks").then_some(12)
+        }
+
+        fn properties(&self) -> Vec<String> {
+            vec!["delta.appendOnly".into(), "floe.primaryKey".into(), "floe.mergeMode".into()]
         }
 
         fn folder(&self, path: &str) -> Vec<String> {
@@ -227,8 +282,11 @@ mod tests {
 
     #[test]
     fn names_are_completed_by_what_they_can_be() {
-        check("SELECT * FROM d|", 14, &["ducks"]);
-        check("SELECT * FROM |", 14, &["ducks", "ponds"]);
+        check("SELECT * FROM d|", 14, &["ducks", "default."]);
+        check("SELECT * FROM |", 14, &["ducks", "ponds", "default.", "sales."]);
+        check("SELECT * FROM sales.|", 20, &["`odd one`", "orders"]);
+        check("SELECT * FROM sales.or|", 20, &["orders"]);
+        check("USE s|", 4, &["sales"]);
         check("UPDATE P|", 7, &["ponds"]);
         check("SELECT d.| FROM ducks AS d", 9, &["name", "weight"]);
         check("SELECT ducks.w| FROM ducks", 13, &["weight"]);
@@ -236,6 +294,11 @@ mod tests {
         check("SELECT WE| FROM ducks x JOIN ponds y ON x.name = y.name", 7, &["weight"]);
         check("SELECT y.d| FROM ducks x JOIN ponds y", 9, &["depth"]);
         check("SELECT y.ma| FROM ponds y", 9, &["`max ``depth```"]);
+        check("SELECT * FROM ducks VERSION AS OF 1|", 34, &["12", "11", "10", "1"]);
+        check("SELECT * FROM nothing VERSION AS OF 1|", 36, &[]);
+        check("ALTER TABLE t SET TBLPROPERTIES ('flo|", 34, &["floe.mergeMode", "floe.primaryKey"]);
+        check("CREATE TABLE t (a INT) TBLPROPERTIES ('a' = 'b', 'DELTA.|", 50, &["delta.appendOnly"]);
+        check("ALTER TABLE t SET TBLPROPERTIES ('a' = 'da|", 40, &["data/"]);
         check("SEL|", 0, &["SELECT"]);
         check("sel|", 0, &["select"]);
         check("SELECT |", 7, &[]);

@@ -41,8 +41,12 @@ impl Completer for Statements<'_> {
 }
 
 impl Catalog for Statements<'_> {
-    fn tables(&self) -> Vec<String> {
-        self.runner.table_names(self.runtimes)
+    fn tables(&self, schema: Option<&str>) -> Vec<String> {
+        self.runner.table_names(self.runtimes, schema)
+    }
+
+    fn schemas(&self) -> Vec<String> {
+        self.runner.schema_names(self.runtimes)
     }
 
     fn columns(&self, table: &str) -> Vec<String> {
@@ -51,6 +55,14 @@ impl Catalog for Statements<'_> {
 
     fn functions(&self) -> Vec<String> {
         self.runner.function_names()
+    }
+
+    fn newest_version(&self, table: &str) -> Option<i64> {
+        self.runner.newest_version(self.runtimes, table)
+    }
+
+    fn properties(&self) -> Vec<String> {
+        floe_query::property_names().map(str::to_owned).collect()
     }
 
     fn folder(&self, path: &str) -> Vec<String> {

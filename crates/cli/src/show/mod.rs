@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use arrow::temporal_conversions::timestamp_ms_to_datetime;
 use floe_query::{CommitOverview, FilesOverview, Overview};
 
+use crate::locale::has_unicode;
 use crate::message::{bytes_text, grouped};
 
 mod html;
@@ -26,10 +27,7 @@ pub(crate) struct Pen {
 impl Pen {
     /// Blocks where the locale has them.
     pub(crate) fn of_locale() -> Self {
-        let said = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let locale = said("LC_ALL").or_else(|| said("LC_CTYPE")).or_else(|| said("LANG")).unwrap_or_default();
-        let unicode = locale.to_ascii_lowercase().replace('-', "").contains("utf8");
-        Self { bar: if unicode { '█' } else { '#' } }
+        Self { bar: if has_unicode() { '█' } else { '#' } }
     }
 
     fn bar(self, value: u64, most: u64) -> String {
