@@ -177,7 +177,7 @@ pub(crate) fn print_table(title: &str, sides: &[(&str, &[Taken])]) {
         let spread = |of: fn(&Taken) -> f64| {
             let mut values: Vec<f64> = rounds.iter().map(of).collect();
             values.sort_by(f64::total_cmp);
-            format!("{:.2} / {:.2} / {:.2}", values[0], values[values.len() / 2], values[values.len() - 1])
+            format!("{:.3} / {:.3} / {:.3}", values[0], values[values.len() / 2], values[values.len() - 1])
         };
         let peak = rounds.iter().map(|t| t.peak_mib).fold(0.0, f64::max);
         let note = rounds.last().map_or(Value::Null, |t| t.note.clone());

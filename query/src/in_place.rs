@@ -140,7 +140,7 @@ pub(crate) async fn open(session: &Session, format: Option<FileFormat>, path: &s
 async fn open_packed(session: &Session, format: Option<FileFormat>, path: &str) -> Result<Arc<dyn TableProvider>> {
     let source = Source::list(session, path, format).await?;
     let options = LoadOptions::read(&[])?;
-    let Some(text) = options.text_format(source.format, path)? else {
+    let Some(text) = options.text_format(source.format)? else {
         return Err(QueryError::unsupported("packed Parquet files", "Parquet is packed inside: name it .parquet"));
     };
     let schema = Arc::new(columns_of(&source, &text, None).await?);

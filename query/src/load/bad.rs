@@ -31,19 +31,31 @@ impl BadRecord {
     }
 }
 
+/// What names of files of bad records begin with: a load passes them over.
+pub(crate) const BAD_RECORDS: &str = "bad-records-";
+
 /// A file of lines of JSON, begun with the first record: `path`, `line`, `reason` and `record` of each.
 pub(crate) struct BadRecords {
     folder: Location,
     path: Path,
-    writer: Mutex<Option<BufWriter>>,
+    file: Mutex<State>,
     count: AtomicU64,
+}
+
+enum State {
+    Unbegun,
+    Open(Box<BufWriter>),
+    /// Nothing is added any more.
+    Over {
+        begun: bool,
+    },
 }
 
 impl BadRecords {
     /// A new file in a folder.
     pub(crate) fn in_folder(folder: Location, env: &Env) -> Result<BadRecords> {
-        let path = folder.absolute(&format!("bad-records-{}-{}.json", env.now().0, env.uuid()))?;
-        Ok(BadRecords { folder, path, writer: Mutex::default(), count: AtomicU64::new(0) })
+        let path = folder.absolute(&format!("{BAD_RECORDS}{}-{}.json", env.now().0, env.uuid()))?;
+        Ok(BadRecords { folder, path, file: Mutex::new(State::Unbegun), count: AtomicU64::new(0) })
     }
 
     /// Where the file is.
@@ -61,31 +73,49 @@ impl BadRecords {
         if records.is_empty() {
             return Ok(());
         }
-        self.count.fetch_add(records.len() as u64, Ordering::Relaxed);
+        let count = records.len() as u64;
         let mut lines = String::new();
         for bad in records {
             let line = json!({"path": file, "line": bad.line, "reason": bad.reason, "record": bad.record});
             lines.push_str(&line.to_string());
             lines.push('\n');
         }
-        let mut writer = self.writer.lock().await;
-        let writer = writer.get_or_insert_with(|| BufWriter::new(self.folder.store.clone(), self.path.clone()));
-        writer.write_all(lines.as_bytes()).await.map_err(|error| self.failed(&error))
+        let mut state = self.file.lock().await;
+        if matches!(*state, State::Unbegun) {
+            *state = State::Open(Box::new(BufWriter::new(self.folder.store.clone(), self.path.clone())));
+        }
+        let State::Open(writer) = &mut *state else {
+            return Err(QueryError::invalid_argument("a bad record comes after the end of the load"));
+        };
+        writer.write_all(lines.as_bytes()).await.map_err(|error| self.failed(&error))?;
+        self.count.fetch_add(count, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Ends the file: it is there when this returns.
     pub(crate) async fn finish(&self) -> Result<()> {
-        match self.writer.lock().await.as_mut() {
-            Some(writer) => writer.shutdown().await.map_err(|error| self.failed(&error)),
-            None => Ok(()),
+        let mut state = self.file.lock().await;
+        match std::mem::replace(&mut *state, State::Over { begun: true }) {
+            State::Open(mut writer) => writer.shutdown().await.map_err(|error| self.failed(&error)),
+            State::Unbegun => {
+                *state = State::Over { begun: false };
+                Ok(())
+            }
+            over @ State::Over { .. } => {
+                *state = over;
+                Ok(())
+            }
         }
     }
 
-    /// Takes the file back, for a load that came to nothing.
+    /// Takes the file back, for a load that came to nothing. It may have been ended.
     pub(crate) async fn discard(&self) {
-        if let Some(mut writer) = self.writer.lock().await.take() {
-            let _ = writer.abort().await;
-            let _ = self.folder.store.delete(&self.path).await;
+        let mut state = self.file.lock().await;
+        match std::mem::replace(&mut *state, State::Over { begun: false }) {
+            // An upload that is not ended leaves no file.
+            State::Open(mut writer) => drop(writer.abort().await),
+            State::Over { begun: true } => drop(self.folder.store.delete(&self.path).await),
+            State::Unbegun | State::Over { begun: false } => {}
         }
     }
 

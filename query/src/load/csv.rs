@@ -2,22 +2,23 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray, StringBuilder};
-use arrow::compute::{CastOptions, cast_with_options, filter_record_batch};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringBuilder};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use csv_core::ReadRecordResult;
 use floe_table_format::error::printable;
 
 use crate::error::{QueryError, Result};
-use crate::load::{BATCH_ROWS, BadRecord, Decoded, RECORD_BYTES_MAX, Records};
-use crate::types::arrow_type_name;
+use crate::load::fit::fitted;
+use crate::load::{BATCH_BYTES, BATCH_ROWS, BadRecord, Decoded, Packing, RECORD_BYTES_MAX, Records};
 
 /// How the files are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CsvOptions {
     /// Whether the first record of each file names its columns.
     pub(crate) header: bool,
-    pub(crate) delimiter: u8,
+    /// By the name of the file where nothing is said: a tab for `.tsv`, else a comma.
+    pub(crate) delimiter: Option<u8>,
     pub(crate) quote: u8,
     /// Beside a quote in a quoted field written twice.
     pub(crate) escape: Option<u8>,
@@ -29,16 +30,18 @@ pub(crate) struct CsvOptions {
 
 impl Default for CsvOptions {
     fn default() -> Self {
-        CsvOptions { header: true, delimiter: b',', quote: b'"', escape: None, comment: None, null: String::new() }
+        CsvOptions { header: true, delimiter: None, quote: b'"', escape: None, comment: None, null: String::new() }
     }
 }
 
 impl CsvOptions {
-    pub(crate) fn reader(&self) -> csv_core::Reader {
+    pub(crate) fn reader(&self, path: &str) -> csv_core::Reader {
+        let tabs = Packing::of_path(path).1.to_ascii_lowercase().ends_with(".tsv");
         csv_core::ReaderBuilder::new()
-            .delimiter(self.delimiter)
+            .delimiter(self.delimiter.unwrap_or(if tabs { b'\t' } else { b',' }))
             .quote(self.quote)
-            .escape(self.escape)
+            // A quote that escapes itself is one written twice.
+            .escape(self.escape.filter(|escape| *escape != self.quote))
             .comment(self.comment)
             .build()
     }
@@ -60,6 +63,7 @@ enum Columns {
 pub(crate) struct CsvRecords {
     reader: csv_core::Reader,
     null: String,
+    comment: Option<u8>,
     schema: SchemaRef,
     columns: Columns,
     /// What has been read of the record that is being read: its bytes, the text of its fields, and where those end.
@@ -80,15 +84,16 @@ pub(crate) struct CsvRecords {
 
 impl CsvRecords {
     /// Reads rows of this schema. Without a header, records have the columns of the schema in its order.
-    pub(crate) fn new(options: &CsvOptions, schema: SchemaRef) -> Self {
+    pub(crate) fn new(options: &CsvOptions, path: &str, schema: SchemaRef) -> Self {
         let width = schema.fields().len();
         let columns = match options.header {
             true => Columns::InHeader,
             false => Columns::At { width, fields: (0..width).map(Some).collect() },
         };
         CsvRecords {
-            reader: options.reader(),
+            reader: options.reader(path),
             null: options.null.clone(),
+            comment: options.comment,
             columns,
             raw: Vec::new(),
             text: vec![0; 4096],
@@ -104,18 +109,34 @@ impl CsvRecords {
         }
     }
 
+    /// Where the record begins in [`CsvRecords::raw`], behind empty lines and comments.
+    fn record_start(&self) -> usize {
+        let mut start = 0;
+        loop {
+            let rest = &self.raw[start..];
+            start += rest.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(rest.len());
+            match self.raw.get(start) {
+                Some(first) if Some(*first) == self.comment => {
+                    let rest = &self.raw[start..];
+                    start += rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+                }
+                _ => return start,
+            }
+        }
+    }
+
     /// Takes the record that has just been read up.
     fn take(&mut self, out: &mut Decoded) -> Result<()> {
-        let breaks = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
-        let start = self.raw.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(0);
+        let start = self.record_start();
         let end = self.raw.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(start, |last| last + 1);
+        let end = end.max(start);
         let line = self.lines + breaks(&self.raw[..start]) + 1;
-        let widths: Vec<usize> = self.ends[..self.ends_len].to_vec();
         let text = std::str::from_utf8(&self.text[..self.text_len]);
-        let starts = std::iter::once(0).chain(widths.iter().copied());
+        let ends = &self.ends[..self.ends_len];
+        let starts = std::iter::once(0).chain(ends.iter().copied());
         // Fields of which only all together are UTF-8 are cut inside of a character.
         let fields: Option<Vec<&str>> =
-            text.ok().and_then(|text| starts.zip(&widths).map(|(start, end)| text.get(start..*end)).collect());
+            text.ok().and_then(|text| starts.zip(ends).map(|(start, end)| text.get(start..*end)).collect());
         match (&self.columns, fields) {
             (Columns::InHeader, fields) => {
                 let fields = fields.ok_or_else(|| QueryError::invalid_argument("the header is no UTF-8"))?;
@@ -138,10 +159,15 @@ impl CsvRecords {
             }
             (Columns::At { .. }, None) => self.bad.push(self.bad_record(line, "it is no UTF-8".into(), start, end)),
         }
+        self.begin_next();
+        let full = self.rows.len() + self.bad.len() >= BATCH_ROWS || self.raws.len() >= BATCH_BYTES;
+        if full { self.flush(out) } else { Ok(()) }
+    }
+
+    fn begin_next(&mut self) {
         self.lines += breaks(&self.raw);
         self.raw.clear();
         (self.text_len, self.ends_len) = (0, 0);
-        if self.rows.len() + self.bad.len() == BATCH_ROWS { self.flush(out) } else { Ok(()) }
     }
 
     fn bad_record(&self, line: u64, reason: String, start: usize, end: usize) -> BadRecord {
@@ -160,41 +186,33 @@ impl CsvRecords {
 
     fn make_batch(&mut self, out: &mut Decoded) -> Result<()> {
         let rows = self.rows.len();
-        let texts: Vec<StringArray> = self.builders.iter_mut().map(|builder| builder.finish()).collect();
         let mut reasons: Vec<Option<String>> = vec![None; rows];
-        let mut columns: Vec<ArrayRef> = Vec::with_capacity(texts.len());
-        for (text, field) in texts.into_iter().zip(self.schema.fields()) {
-            let text: ArrayRef = Arc::new(text);
-            let lenient = CastOptions { safe: true, ..CastOptions::default() };
-            let column = cast_with_options(&text, field.data_type(), &lenient)?;
-            if column.null_count() > text.null_count() {
-                for (row, reason) in reasons.iter_mut().enumerate() {
-                    if column.is_null(row) && text.is_valid(row) {
-                        reason.get_or_insert_with(|| misfit(field, &text, row));
-                    }
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.builders.len());
+        for (builder, field) in self.builders.iter_mut().zip(self.schema.fields()) {
+            let text: ArrayRef = Arc::new(builder.finish());
+            let column = fitted(&text, field, field.name())?;
+            for (row, (reason, found)) in reasons.iter_mut().zip(column.reasons).enumerate() {
+                let null = || {
+                    let missing = !field.is_nullable() && column.values.is_null(row);
+                    missing.then(|| format!("column {} is NULL", printable(field.name())))
+                };
+                if reason.is_none() {
+                    *reason = found.or_else(null);
                 }
             }
-            if !field.is_nullable() && column.null_count() > 0 {
-                for (row, reason) in reasons.iter_mut().enumerate() {
-                    if column.is_null(row) {
-                        reason.get_or_insert_with(|| format!("column {} is NULL", printable(field.name())));
-                    }
-                }
-            }
-            columns.push(column);
+            columns.push(column.values);
         }
         let starts = std::iter::once(0).chain(self.rows.iter().map(|(_, end)| *end));
-        for ((start, (line, end)), reason) in starts.zip(&self.rows).zip(&mut reasons) {
+        for ((start, (line, end)), reason) in starts.zip(&self.rows).zip(&reasons) {
             if let Some(reason) = reason.clone() {
                 let record = String::from_utf8_lossy(&self.raws[start..*end]).into_owned();
                 self.bad.push(BadRecord { line: *line, reason, record });
             }
         }
-        let good: BooleanArray = reasons.iter().map(|reason| Some(reason.is_none())).collect();
         // A batch may hold no NULL where its schema forbids them, so the bad rows go before it is one.
-        let nullable: Vec<_> =
-            self.schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
-        let batch = RecordBatch::try_new(Arc::new(arrow::datatypes::Schema::new(nullable)), columns)?;
+        let nullable = self.schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(nullable.collect::<Vec<_>>())), columns)?;
+        let good: BooleanArray = reasons.iter().map(|reason| Some(reason.is_none())).collect();
         let batch = if good.true_count() == rows { batch } else { filter_record_batch(&batch, &good)? };
         if batch.num_rows() > 0 {
             out.batches.push(RecordBatch::try_new(self.schema.clone(), batch.columns().to_vec())?);
@@ -203,24 +221,7 @@ impl CsvRecords {
         self.raws.clear();
         Ok(())
     }
-}
 
-impl Records for CsvRecords {
-    fn push(&mut self, mut bytes: &[u8], out: &mut Decoded) -> Result<()> {
-        while !bytes.is_empty() {
-            self.step(&mut bytes, out)?;
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self, out: &mut Decoded) -> Result<()> {
-        // No bytes mean the end, to the reader below, which is then asked until it has nothing more to say.
-        while self.step(&mut &[][..], out)? != ReadRecordResult::End {}
-        self.flush(out)
-    }
-}
-
-impl CsvRecords {
     fn step(&mut self, bytes: &mut &[u8], out: &mut Decoded) -> Result<ReadRecordResult> {
         let (text, ends) = (&mut self.text[self.text_len..], &mut self.ends[self.ends_len..]);
         let (result, read, written, ended) = self.reader.read_record(bytes, text, ends);
@@ -235,14 +236,47 @@ impl CsvRecords {
             ReadRecordResult::InputEmpty | ReadRecordResult::End => {}
         }
         if self.raw.len() > RECORD_BYTES_MAX {
+            if self.raw[self.record_start()..].is_empty() {
+                self.begin_next();
+                return Ok(result);
+            }
             return Err(QueryError::invalid_argument(format!(
                 "the record on line {} takes more than {} MiB: is a quote not closed?",
-                self.lines + 1,
+                self.lines + breaks(&self.raw[..self.record_start()]) + 1,
                 RECORD_BYTES_MAX >> 20
             )));
         }
         Ok(result)
     }
+}
+
+impl Records for CsvRecords {
+    fn push(&mut self, mut bytes: &[u8], out: &mut Decoded) -> Result<()> {
+        while !bytes.is_empty() {
+            self.step(&mut bytes, out)?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, out: &mut Decoded) -> Result<()> {
+        if !self.raw[self.record_start()..].is_empty() {
+            // A line break ends the last record, unless it lies in a field that a quote has begun and none has ended.
+            let read = self.raw.len();
+            self.push(b"\n", out)?;
+            if !self.raw.is_empty() {
+                let start = self.record_start();
+                let line = self.lines + breaks(&self.raw[..start]) + 1;
+                let reason = "a quote is not closed, up to the end of the file".to_owned();
+                self.bad.push(self.bad_record(line, reason, start, read));
+                self.begin_next();
+            }
+        }
+        self.flush(out)
+    }
+}
+
+fn breaks(bytes: &[u8]) -> u64 {
+    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
 fn is_text(data_type: &DataType) -> bool {
@@ -254,18 +288,6 @@ fn is_text(data_type: &DataType) -> bool {
             | DataType::Binary
             | DataType::LargeBinary
             | DataType::BinaryView
-    )
-}
-
-fn misfit(field: &arrow::datatypes::Field, text: &ArrayRef, row: usize) -> String {
-    const SHOWN: usize = 100;
-    let value = text.as_any().downcast_ref::<StringArray>().map_or("", |texts| texts.value(row));
-    let shown: String = value.chars().take(SHOWN).collect();
-    format!(
-        "column {}: {:?} is no {}",
-        printable(field.name()),
-        shown,
-        arrow_type_name(field.data_type()).to_uppercase()
     )
 }
 

@@ -1,14 +1,17 @@
 //! Records of JSON: one a line, or as many as an array holds.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow::json::ReaderBuilder;
 use floe_table_format::error::printable;
 
 use crate::error::{QueryError, Result};
-use crate::load::{BATCH_ROWS, BadRecord, Decoded, RECORD_BYTES_MAX, Records};
+use crate::load::fit::{fitted, read_as};
+use crate::load::{BATCH_BYTES, BATCH_ROWS, BadRecord, Decoded, RECORD_BYTES_MAX, Records};
 
 /// How the files are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,10 +37,21 @@ enum Cut {
 
 const OBJECTS: Cut = Cut::Objects { depth: 0, in_text: false, escaped: false };
 
+/// The array around all records, where there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Around {
+    Nothing,
+    Open,
+    Closed,
+}
+
 /// The records of one file.
 pub(crate) struct JsonRecords {
     schema: SchemaRef,
+    /// The columns as they are read, before their values are fitted.
+    read: SchemaRef,
     cut: Cut,
+    around: Around,
     /// The record that is being read, and the line it begins on.
     record: Vec<u8>,
     record_line: u64,
@@ -51,8 +65,14 @@ pub(crate) struct JsonRecords {
 impl JsonRecords {
     /// Reads rows of this schema; a name that the schema lacks makes a record bad, so that no value is lost silently.
     pub(crate) fn new(options: JsonOptions, schema: SchemaRef) -> Self {
+        let read = schema.fields().iter().map(|field| {
+            // What is NULL and may not be is found when the values are fitted.
+            field.as_ref().clone().with_data_type(read_as(field.data_type())).with_nullable(true)
+        });
         JsonRecords {
+            read: Arc::new(Schema::new(read.collect::<Vec<_>>())),
             schema,
+            around: Around::Nothing,
             cut: if options.multi_line { OBJECTS } else { Cut::Unknown },
             record: Vec::new(),
             record_line: 1,
@@ -71,7 +91,8 @@ impl JsonRecords {
         }
         self.record.clear();
         self.record_line = self.line;
-        if self.records.len() == BATCH_ROWS { self.flush(out) } else { Ok(()) }
+        let full = self.records.len() == BATCH_ROWS || self.texts.len() >= BATCH_BYTES;
+        if full { self.flush(out) } else { Ok(()) }
     }
 
     fn flush(&mut self, out: &mut Decoded) -> Result<()> {
@@ -89,7 +110,7 @@ impl JsonRecords {
         let start = if range.start == 0 { 0 } else { self.records[range.start - 1].1 + 1 };
         let text = &self.texts[start..self.records[range.end - 1].1];
         match self.rows(text, range.len()) {
-            Ok(batch) => out.batches.push(batch),
+            Ok(batch) => self.fit(&batch, range, out)?,
             Err(reason) if range.len() == 1 => {
                 let record = String::from_utf8_lossy(text).into_owned();
                 out.bad.push(BadRecord { line: self.records[range.start].0, reason, record });
@@ -103,13 +124,48 @@ impl JsonRecords {
         Ok(())
     }
 
+    /// Fits the values of some of the records to their columns.
+    fn fit(&self, batch: &RecordBatch, range: Range<usize>, out: &mut Decoded) -> Result<()> {
+        let mut reasons: Vec<Option<String>> = vec![None; batch.num_rows()];
+        let mut columns = Vec::with_capacity(batch.num_columns());
+        for (column, field) in batch.columns().iter().zip(self.schema.fields()) {
+            let column = fitted(column, field, field.name())?;
+            for (row, (reason, found)) in reasons.iter_mut().zip(column.reasons).enumerate() {
+                let null = || {
+                    let missing = !field.is_nullable() && column.values.is_null(row);
+                    missing.then(|| format!("column {} is NULL", printable(field.name())))
+                };
+                if reason.is_none() {
+                    *reason = found.or_else(null);
+                }
+            }
+            columns.push(column.values);
+        }
+        for (at, reason) in range.clone().zip(&reasons) {
+            if let Some(reason) = reason.clone() {
+                let start = if at == 0 { 0 } else { self.records[at - 1].1 + 1 };
+                let record = String::from_utf8_lossy(&self.texts[start..self.records[at].1]).into_owned();
+                out.bad.push(BadRecord { line: self.records[at].0, reason, record });
+            }
+        }
+        // A batch may hold no NULL where its schema forbids them, so the bad rows go before it is one.
+        let nullable = self.schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+        let fitted = RecordBatch::try_new(Arc::new(Schema::new(nullable.collect::<Vec<_>>())), columns)?;
+        let good: BooleanArray = reasons.iter().map(|reason| Some(reason.is_none())).collect();
+        let fitted = if good.true_count() == fitted.num_rows() { fitted } else { filter_record_batch(&fitted, &good)? };
+        if fitted.num_rows() > 0 {
+            out.batches.push(RecordBatch::try_new(self.schema.clone(), fitted.columns().to_vec())?);
+        }
+        Ok(())
+    }
+
     /// The rows of a text of as many records.
     fn rows(&self, text: &[u8], expected: usize) -> std::result::Result<RecordBatch, String> {
         let words = |error: arrow::error::ArrowError| {
             let text = error.to_string();
             printable(text.strip_prefix("Json error: ").unwrap_or(&text))
         };
-        let builder = ReaderBuilder::new(self.schema.clone()).with_batch_size(expected + 1).with_strict_mode(true);
+        let builder = ReaderBuilder::new(self.read.clone()).with_batch_size(expected + 1).with_strict_mode(true);
         let mut decoder = builder.with_coerce_primitive(true).build_decoder().map_err(words)?;
         let read = decoder.decode(text).map_err(words)?;
         if decoder.has_partial_record() {
@@ -126,9 +182,21 @@ impl JsonRecords {
     fn object_byte(&mut self, byte: u8, out: &mut Decoded) -> Result<()> {
         let Cut::Objects { mut depth, mut in_text, mut escaped } = self.cut else { return Ok(()) };
         let outside = depth == 0 && !in_text;
-        if outside && (byte.is_ascii_whitespace() || matches!(byte, b',' | b'[' | b']')) {
+        if outside {
             // Between two records; what is neither is a record of its own, and a bad one.
-            return self.take(out);
+            match byte {
+                byte if byte.is_ascii_whitespace() => return self.take(out),
+                b',' if self.around == Around::Open => return self.take(out),
+                b'[' if self.around == Around::Nothing && self.record.is_empty() && self.records.is_empty() => {
+                    self.around = Around::Open;
+                    return Ok(());
+                }
+                b']' if self.around == Around::Open => {
+                    self.around = Around::Closed;
+                    return self.take(out);
+                }
+                _ => {}
+            }
         }
         match byte {
             _ if escaped => escaped = false,
@@ -188,6 +256,10 @@ impl Records for JsonRecords {
 
     fn finish(&mut self, out: &mut Decoded) -> Result<()> {
         self.take(out)?;
-        self.flush(out)
+        self.flush(out)?;
+        match self.around {
+            Around::Open => Err(QueryError::invalid_argument("its array does not end: the file is cut short")),
+            Around::Nothing | Around::Closed => Ok(()),
+        }
     }
 }

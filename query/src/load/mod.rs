@@ -6,6 +6,7 @@
 
 mod bad;
 mod csv;
+mod fit;
 mod json;
 mod options;
 mod rows;
@@ -22,12 +23,15 @@ pub(crate) use csv::CsvOptions;
 pub(crate) use json::JsonOptions;
 pub(crate) use options::LoadOptions;
 pub(crate) use rows::text_rows;
-pub(crate) use sample::columns_of;
+pub(crate) use sample::{columns_of, names_of};
 pub(crate) use source::{Source, SourceFile};
 pub(crate) use unpack::Packing;
 
 /// Rows of a batch.
 const BATCH_ROWS: usize = 8192;
+
+/// Bytes of records that a batch is made of before it has so many rows.
+const BATCH_BYTES: usize = 16 << 20;
 
 /// Bytes that one record may take. A quote or a bracket that is never closed would else swallow the file.
 const RECORD_BYTES_MAX: usize = 64 << 20;

@@ -84,9 +84,9 @@ impl LoadOptions {
     fn take(&mut self, name: &'static str, value: &str) -> Result<()> {
         match name {
             "header" => self.csv.header = boolean(name, value)?,
-            "delimiter" => self.csv.delimiter = byte(name, value)?,
+            "delimiter" => self.csv.delimiter = Some(byte(name, value)?),
             "quote" => self.csv.quote = byte(name, value)?,
-            "escape" => self.csv.escape = optional_byte(name, value)?.filter(|escape| *escape != self.csv.quote),
+            "escape" => self.csv.escape = optional_byte(name, value)?,
             "comment" => self.csv.comment = optional_byte(name, value)?,
             "nullValue" => self.csv.null = value.to_owned(),
             "inferSchema" => self.infer_schema = boolean(name, value)?,
@@ -122,20 +122,13 @@ impl LoadOptions {
     ///
     /// # Errors
     /// [`QueryError::InvalidArgument`] for options that the format does not have.
-    pub(crate) fn text_format(&self, format: FileFormat, path: &str) -> Result<Option<TextFormat>> {
+    pub(crate) fn text_format(&self, format: FileFormat) -> Result<Option<TextFormat>> {
         let refuse = |names: &[&str], format: &str| match names.first() {
             Some(name) => Err(QueryError::invalid_argument(format!("{name} is no option for {format} files"))),
             None => Ok(()),
         };
         match format {
-            FileFormat::Csv => {
-                let mut csv = self.csv.clone();
-                let tabs = Packing::of_path(path).1.to_ascii_lowercase().ends_with(".tsv");
-                if tabs && !self.of_csv.contains(&"delimiter") {
-                    csv.delimiter = b'\t';
-                }
-                Ok(Some(TextFormat::Csv(csv)))
-            }
+            FileFormat::Csv => Ok(Some(TextFormat::Csv(self.csv.clone()))),
             FileFormat::Json => {
                 refuse(&self.of_csv, "JSON")?;
                 Ok(Some(TextFormat::Json(self.json)))

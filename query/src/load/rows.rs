@@ -24,6 +24,11 @@ use crate::load::json::JsonRecords;
 use crate::load::unpack::{Unpack, unpacked_badly};
 use crate::load::{BadRecord, BadRecords, Decoded, Packing, Records, Source, SourceFile, TextFormat};
 
+/// Bytes that are read before the rows of them are given on; of packed text so few, because they may stand for a thousand
+/// times as many.
+const STEP: usize = 1 << 20;
+const PACKED_STEP: usize = 16 << 10;
+
 /// What is put before UTF-8 by some.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -101,7 +106,9 @@ impl Part {
         let bytes = location.store.get(&file.object.location).await;
         let bytes = bytes.map_err(|error| location.error("read", &file.uri, &error))?;
         let records: Box<dyn Records> = match &self.format {
-            TextFormat::Csv(options) => Box::new(CsvRecords::new(options, self.schema.clone())),
+            TextFormat::Csv(options) => {
+                Box::new(CsvRecords::new(options, file.object.location.as_ref(), self.schema.clone()))
+            }
             TextFormat::Json(options) => Box::new(JsonRecords::new(*options, self.schema.clone())),
         };
         let packing = self.packing.unwrap_or(Packing::of_path(file.object.location.as_ref()).0);
@@ -113,6 +120,8 @@ impl Part {
             part,
             file,
             bytes: bytes.boxed(),
+            chunk: Bytes::new(),
+            packed: packing != Packing::None,
             unpack,
             records,
             start: Some(Vec::new()),
@@ -136,6 +145,9 @@ struct Reading {
     part: Arc<Part>,
     file: SourceFile,
     bytes: BoxStream<'static, Result<Bytes>>,
+    /// What has come of the file and is not yet read.
+    chunk: Bytes,
+    packed: bool,
     unpack: Unpack,
     records: Box<dyn Records>,
     /// The first bytes, for as long as they may be a byte order mark.
@@ -155,26 +167,30 @@ impl Reading {
             if self.ended {
                 return Ok(None);
             }
+            if self.chunk.is_empty() {
+                match self.bytes.try_next().await? {
+                    Some(chunk) => self.chunk = chunk,
+                    None => self.ended = true,
+                }
+            }
+            let step = if self.packed { PACKED_STEP } else { STEP };
+            let piece = self.chunk.split_to(self.chunk.len().min(step));
             let mut out = Decoded::default();
-            let chunk = self.bytes.try_next().await?;
-            let done = self.decode(chunk.as_ref(), &mut out);
+            let done = self.decode(&piece, &mut out);
             // What came before the fault is told first.
             self.part.put_aside(&self.file, out.bad).await?;
             done.map_err(|error| self.placed(error))?;
             self.ready = out.batches.into();
-            match chunk {
-                Some(chunk) => Meter::add(&self.part.meter.bytes_done, chunk.len() as u64),
-                None => {
-                    self.ended = true;
-                    Meter::add(&self.part.meter.files_done, 1);
-                }
+            Meter::add(&self.part.meter.bytes_done, piece.len() as u64);
+            if self.ended {
+                Meter::add(&self.part.meter.files_done, 1);
             }
         }
     }
 
     /// Reads the next bytes, or the end of the file.
-    fn decode(&mut self, chunk: Option<&Bytes>, out: &mut Decoded) -> Result<(), Fault> {
-        let Reading { unpack, records, start, .. } = self;
+    fn decode(&mut self, piece: &[u8], out: &mut Decoded) -> Result<(), Fault> {
+        let Reading { unpack, records, start, ended, .. } = self;
         let mut take = |bytes: &[u8]| -> Result<(), Fault> {
             let Some(held) = start else { return Ok(records.push(bytes, out)?) };
             held.extend_from_slice(bytes);
@@ -184,15 +200,13 @@ impl Reading {
             let held = start.take().unwrap_or_default();
             Ok(records.push(held.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&held), out)?)
         };
-        match chunk {
-            Some(chunk) => unpack.push(chunk, take),
-            None => {
-                unpack.finish(&mut take)?;
-                let held = start.take().unwrap_or_default();
-                records.push(&held, out)?;
-                Ok(records.finish(out)?)
-            }
+        if !*ended {
+            return unpack.push(piece, take);
         }
+        unpack.finish(&mut take)?;
+        let held = start.take().unwrap_or_default();
+        records.push(&held, out)?;
+        Ok(records.finish(out)?)
     }
 
     fn placed(&self, fault: Fault) -> QueryError {

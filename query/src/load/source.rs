@@ -10,6 +10,7 @@ use url::Url;
 
 use crate::error::{QueryError, Result};
 use crate::load::Packing;
+use crate::load::bad::BAD_RECORDS;
 use crate::pattern::{base_of, has_glob, listing_url};
 use crate::relation::FileFormat;
 use crate::session::Session;
@@ -41,10 +42,11 @@ pub(crate) struct Source {
 impl Source {
     /// Lists a file, a folder with all below it, or a pattern. Names that begin with `_` or `.` are passed over.
     ///
-    /// Where no format is given, that of the first file that has one is taken, and files of others are passed over.
+    /// Where no format is given, the names of the files must tell, and the same of all; files whose names tell none are passed
+    /// over. Where one is given, files whose names tell another are. Files of bad records are passed over, too.
     ///
     /// # Errors
-    /// [`QueryError::UnreadablePath`] where there is no such file.
+    /// [`QueryError::UnreadablePath`] where there is no such file, or of several formats.
     pub(crate) async fn list(session: &Session, path: &str, format: Option<FileFormat>) -> Result<Source> {
         let unreadable = |what: String| QueryError::UnreadablePath { path: printable(path), what };
         let location = Location::open(base_of(path), session.warehouse().storage_options())?;
@@ -58,9 +60,22 @@ impl Source {
         objects.sort_by(|a, b| a.location.cmp(&b.location));
         let of_path = |object: &ObjectMeta| FileFormat::of_path(Packing::of_path(object.location.as_ref()).1);
         let found = match format {
-            Some(format) => format,
+            Some(format) => {
+                if objects.len() > 1 {
+                    objects.retain(|object| of_path(object).is_none_or(|other| other == format));
+                }
+                format
+            }
             None => match objects.iter().find_map(of_path) {
                 Some(format) => {
+                    if let Some(other) = objects.iter().find(|object| of_path(object).is_some_and(|own| own != format))
+                    {
+                        let what = format!(
+                            "it holds files of several formats, {} among them: say FILEFORMAT, or a pattern",
+                            printable(other.location.filename().unwrap_or_default())
+                        );
+                        return Err(unreadable(what));
+                    }
                     objects.retain(|object| of_path(object) == Some(format));
                     format
                 }
@@ -86,7 +101,8 @@ async fn listed(
 ) -> Result<Vec<ObjectMeta>> {
     let hidden = |path: &Path| {
         let below = location.relative(path).unwrap_or_else(|| path.to_string());
-        below.split('/').any(|part| part.starts_with(['_', '.']))
+        let ours = path.filename().is_some_and(|name| name.starts_with(BAD_RECORDS));
+        ours || below.split('/').any(|part| part.starts_with(['_', '.']))
     };
     let failed = |error: object_store::Error| location.error("list", &location.uri, &error);
     let objects = location.store.list(Some(&location.root)).try_filter(|object| {
@@ -100,15 +116,18 @@ async fn listed(
     }
 }
 
-/// The URI of a path in a location's store.
+/// The URI of a path in a location's store, the same one by whichever folder it was found.
 fn uri_of(location: &Location, path: &Path) -> String {
     if location.kind == StoreKind::Local
         && let Ok(url) = Url::from_file_path(format!("/{path}"))
     {
         return url.into();
     }
-    match location.uri.strip_suffix(location.root.as_ref()) {
-        Some(store) => format!("{}/{path}", store.trim_end_matches('/')),
-        None => format!("{}/{path}", location.uri),
+    let (Ok(mut url), Some(below)) = (Url::parse(&location.uri), location.relative(path)) else {
+        return location.uri.clone();
+    };
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().extend(below.split('/'));
     }
+    url.into()
 }

@@ -64,7 +64,7 @@ proptest! {
             }
             line += 1 + value.matches('\n').count() as u64;
         }
-        let out = read(CsvRecords::new(&CsvOptions::default(), schema()), text.as_bytes(), &pieces);
+        let out = read(CsvRecords::new(&CsvOptions::default(), "a.csv", schema()), text.as_bytes(), &pieces);
         prop_assert_eq!(rows(&out), expected);
         prop_assert_eq!(out.bad.iter().map(|bad| bad.line).collect::<Vec<_>>(), lines);
     }
@@ -97,7 +97,7 @@ proptest! {
         let (mut csv, mut json) = (Decoded::default(), Decoded::default());
         let csv_options = CsvOptions { header: false, ..CsvOptions::default() };
         for (records, out) in [
-            (&mut CsvRecords::new(&csv_options, schema()) as &mut dyn Records, &mut csv),
+            (&mut CsvRecords::new(&csv_options, "a.csv", schema()) as &mut dyn Records, &mut csv),
             (&mut JsonRecords::new(JsonOptions::default(), schema()), &mut json),
         ] {
             let mut rest = &bytes[..];
@@ -107,7 +107,8 @@ proptest! {
                 rest = later;
             }
             records.push(rest, out).expect("short records");
-            records.finish(out).expect("short records");
+            // An array that does not end is an error of the file.
+            let _ = records.finish(out);
         }
     }
 
@@ -134,6 +135,21 @@ proptest! {
                 prop_assert!(unpacked(&packed[..packed.len() - 1]).is_err(), "{packing:?} cut short");
             }
         }
+    }
+}
+
+#[test]
+fn a_quote_that_is_not_closed_makes_no_row() {
+    let options = CsvOptions { comment: Some(b'#'), ..CsvOptions::default() };
+    let read = |text: &str| read(CsvRecords::new(&options, "a.csv", schema()), text.as_bytes(), &[]);
+    for tail in ["1,\"a\n2,b\n3,c\n", "1,\"a\n2,b", "1,\""] {
+        let out = read(&format!("# by hand\nid,text\n{tail}"));
+        assert!(out.batches.is_empty(), "{tail:?} gives {:?}", rows(&out));
+        assert_eq!(out.bad.iter().map(|bad| (bad.line, bad.record.as_str())).collect::<Vec<_>>(), [(3, tail)]);
+    }
+    for tail in ["1,\"a\"", "1,\"a\"\n", "1,a\n# end", "1,a\n\n\n#"] {
+        let out = read(&format!("id,text\n{tail}"));
+        assert_eq!((rows(&out), out.bad), (vec![(1, Some("a".into()))], vec![]), "{tail:?}");
     }
 }
 

@@ -1,10 +1,12 @@
 //! COPY INTO: rows of files, each file once.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::dataframe::DataFrame;
+use datafusion::datasource::file_format::FileFormat as _;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::datasource::provider_as_source;
@@ -19,7 +21,7 @@ use futures::{StreamExt, stream};
 
 use crate::error::{QueryError, Result};
 use crate::in_place::register_store;
-use crate::load::{BadRecords, LoadOptions, Source, SourceFile, TextFormat, columns_of, text_rows};
+use crate::load::{BadRecords, LoadOptions, Source, SourceFile, TextFormat, columns_of, names_of, text_rows};
 use crate::output::{Done, Outcome};
 use crate::pattern::has_glob;
 use crate::planning::Planning;
@@ -28,6 +30,7 @@ use crate::relation::FileFormat;
 use crate::session::Session;
 use crate::statement::change::{rows, rows_of};
 use crate::statement::insert::as_columns;
+use crate::types::arrow_type_name;
 
 /// What the files are called while a query over them is planned.
 pub(crate) const FILES: &str = "__floe_files__";
@@ -166,8 +169,7 @@ async fn load(session: &Session, copy: &CopyInto, options: &LoadOptions) -> Resu
     let snapshot = table.snapshot().await?;
     let chosen = Chosen::of(session, copy, options, &snapshot).await?;
     let source = &chosen.source;
-    let first = source.files.first().map_or("", |file| file.uri.as_str());
-    let text = options.text_format(source.format, first)?;
+    let text = options.text_format(source.format)?;
     if source.files.is_empty() {
         let told = chosen.told();
         return Ok(Done::new(format!("nothing to load into {name}{told}")).with_affected_rows(0).into());
@@ -200,13 +202,16 @@ async fn load(session: &Session, copy: &CopyInto, options: &LoadOptions) -> Resu
         Some(names) => names,
         None => target_names(copy, &snapshot, plan.schema().inner(), true)?,
     };
+    check_lossless(&snapshot, &plan, &names)?;
     let plan = as_columns(&snapshot, plan, &names, &[], options.merge_schema)
         .map_err(|error| with_ways_out(error, copy, &snapshot))?;
     let result = write(session, &snapshot, plan, source, options, bad.clone()).await;
     let report = match result {
         Ok(report) => report,
         Err(error) => {
-            if let Some(bad) = bad {
+            // Where the commit may stand, its bad records must.
+            let unknown = matches!(&error, QueryError::Table(TableError::CommitOutcomeUnknown { .. }));
+            if let Some(bad) = bad.filter(|_| !unknown) {
                 bad.discard().await;
             }
             return Err(error);
@@ -294,8 +299,18 @@ async fn text_files(
     format: TextFormat,
     bad: Option<Arc<BadRecords>>,
 ) -> Result<(Arc<dyn TableProvider>, Option<Vec<String>>)> {
-    let found = columns_of(source, &format, options.packing).await?;
     let csv = matches!(format, TextFormat::Csv(_));
+    if !csv && copy.query.is_none() && copy.fits != Fits::ByName {
+        return Err(QueryError::unsupported(
+            "loading JSON by position",
+            "JSON has names and no order: COPY INTO t FROM (SELECT a AS x, b AS y FROM 'files')",
+        ));
+    }
+    let typed = options.merge_schema || copy.query.is_some();
+    let found = match typed {
+        true => columns_of(source, &format, options.packing).await?,
+        false => names_of(source, &format, options.packing).await?,
+    };
     let (schema, names) = if copy.query.is_some() {
         let all_text = csv && !options.infer_schema;
         let text = |field: &Arc<Field>| field.as_ref().clone().with_data_type(DataType::Utf8);
@@ -353,11 +368,12 @@ fn as_in_table(
         let computed = |field: &StructField| {
             field.generation_expression().is_some() || field.is_identity() || field.default_expression().is_some()
         };
-        for field in
-            own.fields.iter().filter(|field| !names.contains(&field.name) && !computed(field)).collect::<Vec<_>>()
-        {
-            fields.push(arrow.field_with_name(&field.name)?.clone());
-            names.push(field.name.clone());
+        for field in own.fields.iter().filter(|field| !computed(field)) {
+            let column = arrow.field_with_name(&field.name)?;
+            if !names.contains(&field.name) && !is_variant_type(column.data_type()) {
+                fields.push(column.clone());
+                names.push(field.name.clone());
+            }
         }
     }
     for (field, name) in fields.iter().zip(&names) {
@@ -390,13 +406,71 @@ fn with_ways_out(error: QueryError, copy: &CopyInto, snapshot: &Snapshot) -> Que
     }
 }
 
+/// Refuses values that a cast into their columns would round or cut.
+fn check_lossless(snapshot: &Snapshot, plan: &LogicalPlan, names: &[String]) -> Result<()> {
+    let arrow = snapshot.arrow_schema()?;
+    for (field, name) in plan.schema().fields().iter().zip(names) {
+        let Ok(column) = arrow.field_with_name(name) else { continue };
+        if loses(field.data_type(), column.data_type()) {
+            return Err(QueryError::unsupported(
+                format!(
+                    "loading {} values into column {}, which is {}",
+                    arrow_type_name(field.data_type()).to_uppercase(),
+                    printable(name),
+                    arrow_type_name(column.data_type()).to_uppercase()
+                ),
+                "COPY INTO t FROM (SELECT CAST(a AS BIGINT) AS a FROM 'files') says that they may be rounded",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn loses(from: &DataType, to: &DataType) -> bool {
+    let scale = |data_type: &DataType| match data_type {
+        DataType::Decimal32(_, scale)
+        | DataType::Decimal64(_, scale)
+        | DataType::Decimal128(_, scale)
+        | DataType::Decimal256(_, scale) => Some(*scale),
+        integer if integer.is_integer() => Some(0),
+        _ => None,
+    };
+    match (scale(from), scale(to)) {
+        (Some(from), Some(to)) => from > to,
+        (None, Some(_)) => from.is_floating(),
+        _ => matches!((from, to), (DataType::Timestamp(..), DataType::Date32)),
+    }
+}
+
+/// Parquet files, with the columns that any of them has.
 async fn parquet_files(session: &Session, source: &Source) -> Result<Arc<dyn TableProvider>> {
     register_store(session, &source.location.uri)?;
     let state = session.context().state();
+    let format = Arc::new(ParquetFormat::default().with_options(state.table_options().parquet.clone()));
+    let objects: Vec<_> = source.files.iter().map(|file| file.object.clone()).collect();
+    let schema = format.infer_schema(&state, &source.location.store, &objects).await.map_err(|error| {
+        let error = QueryError::from(error);
+        match error {
+            QueryError::DataFusion(error) => QueryError::UnreadablePath {
+                path: printable(&source.location.uri),
+                what: printable(error.strip_backtrace().lines().next().unwrap_or_default()),
+            },
+            other => other,
+        }
+    })?;
+    let mut folded = HashSet::new();
+    if let Some(twice) = schema.fields().iter().find(|field| !folded.insert(field.name().to_lowercase())) {
+        return Err(QueryError::invalid_argument(format!(
+            "the files spell column {} in several ways: load them apart",
+            printable(twice.name())
+        )));
+    }
+    // A column that a file lacks is null in its rows.
+    let nullable = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+    let schema = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
     let urls: Vec<ListingTableUrl> =
         source.files.iter().map(|file| Ok(ListingTableUrl::parse(&file.uri)?)).collect::<Result<_>>()?;
-    let format = ParquetFormat::default().with_options(state.table_options().parquet.clone());
-    let options = ListingOptions::new(Arc::new(format)).with_file_extension(String::new());
-    let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options);
-    Ok(Arc::new(ListingTable::try_new(config.infer_schema(&state).await?)?))
+    let options = ListingOptions::new(format).with_file_extension(String::new());
+    let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options).with_schema(schema);
+    Ok(Arc::new(ListingTable::try_new(config)?))
 }

@@ -167,7 +167,9 @@ async fn a_load_that_fails_leaves_nothing_behind() {
     let left = std::fs::read_dir(world.path("bad")).map(|entries| entries.count()).unwrap_or(0);
     assert_eq!(left, 0, "the bad records of a load that came to nothing");
     write(&world.path("in/b.csv"), "id\n9\n");
-    world.run(&load).await;
+    let inside = format!("COPY INTO t FROM '{0}' COPY_OPTIONS ('badRecordsPath' = '{0}/aside')", world.path("in"));
+    assert_eq!(world.run(&inside).await.affected_rows, Some(2));
+    assert_eq!(world.run(&inside).await.affected_rows, Some(0), "the bad records are no files to load");
     world.check("SELECT id FROM t", &["1", "9"]).await;
 }
 
@@ -217,6 +219,10 @@ async fn what_cannot_be_loaded_says_what_would_work() {
     world.run(&format!("CREATE TABLE delta.`{}` (id INT)", world.path("delta"))).await;
     write(&world.path("notes.txt"), "nothing\n");
     write(&world.path("cut.csv.gz"), "no gzip at all");
+    write(&world.path("a.json"), "{\"id\": 1}\n");
+    write(&world.path("mixed/a.json"), "{\"id\": 1}\n");
+    write(&world.path("mixed/b.csv"), "id\n1\n");
+    write(&world.path("half.json"), "[{\"id\": 1},\n");
     let path = |name: &str| world.path(name);
     for (sql, expected) in [
         (format!("COPY INTO t FROM '{}'", path("none.csv")), "no file is there"),
@@ -229,6 +235,9 @@ async fn what_cannot_be_loaded_says_what_would_work() {
         (format!("COPY INTO t (id, v) FROM '{}'", path("a.csv")), "3 columns, and 2 are expected"),
         (format!("COPY INTO t FROM '{}'", path("cut.csv.gz")), "cannot be unpacked"),
         ("COPY INTO t FROM u".into(), "takes files"),
+        (format!("COPY INTO t (id, v) FROM '{}'", path("a.json")), "JSON by position"),
+        (format!("COPY INTO t FROM '{}'", path("mixed")), "several formats"),
+        (format!("COPY INTO t FROM '{}'", path("half.json")), "cut short"),
         (format!("COPY t FROM '{}'", path("a.csv")), "COPY INTO t FROM"),
         (format!("COPY INTO nosuch FROM '{}'", path("a.csv")), "unknown table nosuch"),
         ("COPY INTO t FROM (SELECT 1)".into(), "its files"),
@@ -286,4 +295,83 @@ async fn describe_of_files_shows_their_first_values() {
     write(&world.path("a.csv"), "id,name\n1,a\n2,\n3,c\n4,d\n");
     let expected = ["id|bigint|true|1, 2, 3", "name|string|true|a, NULL, c"];
     world.check(&format!("DESCRIBE '{}'", world.path("a.csv")), &expected).await;
+}
+
+#[tokio::test]
+async fn parquet_files_with_different_columns_lose_none() {
+    let world = World::new().await;
+    world.run(&format!("COPY (SELECT 1 AS id) TO '{}'", world.path("p/a.parquet"))).await;
+    world.run(&format!("COPY (SELECT 2 AS id, 'x' AS name) TO '{}'", world.path("p/b.parquet"))).await;
+    world.run("CREATE TABLE t (id BIGINT, name STRING)").await;
+    world.run(&format!("COPY INTO t FROM '{}'", world.path("p"))).await;
+    world.check("SELECT id, name FROM t", &["1|null", "2|x"]).await;
+    world.run(&format!("COPY (SELECT 3 AS \"ID\") TO '{}'", world.path("p/c.parquet"))).await;
+    world.run(&format!("COPY (SELECT 4 AS id) TO '{}'", world.path("p/d.parquet"))).await;
+    world.check_error(&format!("COPY INTO t FROM '{}'", world.path("p")), "several ways").await;
+    world.run(&format!("COPY (SELECT 1.9 AS id) TO '{}'", world.path("q.parquet"))).await;
+    world
+        .check_error(&format!("COPY INTO t FROM '{}'", world.path("q.parquet")), "into column id, which is BIGINT")
+        .await;
+    world.run(&format!("COPY INTO t FROM (SELECT CAST(id AS BIGINT) AS id FROM '{}')", world.path("q.parquet"))).await;
+    world.check("SELECT count(*) FROM t", &["3"]).await;
+}
+
+#[tokio::test]
+async fn numbers_are_not_rounded_and_no_line_is_swallowed() {
+    let world = World::new().await;
+    world.run("CREATE TABLE t (id INT, price DECIMAL(8, 2), deep STRUCT<n: ARRAY<INT>>)").await;
+    let lines = [
+        r#"{"id": 1.7}"#,
+        r#"{"price": 1.239}"#,
+        r#"{"deep": {"n": [1, 2.5]}}"#,
+        r#"{"id": 3, "price": 1.250, "deep": {"n": [1, null]}}"#,
+    ];
+    write(&world.path("a.json"), &lines.join("\n"));
+    let aside = format!("COPY_OPTIONS ('badRecordsPath' = '{}')", world.path("bad"));
+    world.run(&format!("COPY INTO t FROM '{}' {aside}", world.path("a.json"))).await;
+    world.check("SELECT id, price, deep['n'] FROM t", &["3|1.25|[1, null]"]).await;
+    let reasons = [
+        "1|column id: \"1.7\" is no INT",
+        "2|column price: \"1.239\" is no DECIMAL(8,2)",
+        "3|column deep.n: \"2.5\" is no INT",
+    ];
+    world.check(&format!("SELECT line, reason FROM '{}'", world.path("bad")), &reasons).await;
+
+    world.run("CREATE TABLE n (id INT, note STRING)").await;
+    write(&world.path("open.csv"), "# by hand\nid,note\n1,\"a\n2,b\n3,c\n");
+    let open = format!("COPY INTO n FROM '{}' FORMAT_OPTIONS ('comment' = '#')", world.path("open.csv"));
+    let error = world.error(&open).await;
+    assert!(matches!(&error, QueryError::BadRecord { line: 3, reason, .. } if reason.contains("quote")), "{error}");
+    write(&world.path("latin.csv"), "");
+    std::fs::write(world.path("latin.csv"), b"id,note\n1,M\xfcller\n2,b\n").expect("writes");
+    world.run(&format!("COPY INTO n FROM '{}' {aside}", world.path("latin.csv"))).await;
+    write(&world.path("tail.csv"), "id\n3\n# end");
+    let tail = format!("COPY INTO n FROM '{}' FORMAT_OPTIONS ('comment' = '#')", world.path("tail.csv"));
+    world.run(&tail).await;
+    world.check("SELECT id, note FROM n", &["2|b", "3|null"]).await;
+}
+
+#[tokio::test]
+async fn a_file_is_the_same_by_whichever_folder_it_is_found() {
+    let world = World::new().await;
+    let location = floe_storage::Location::open("memory://loads-by-name/a b", &Default::default()).expect("a place");
+    let path = location.absolute("x ü.csv").expect("a path");
+    object_store::ObjectStoreExt::put(&location.store, &path, "id\n1\n".into()).await.expect("put");
+    world.run("CREATE TABLE t (id INT)").await;
+    for (from, rows) in [("a b", 1), ("a b/x ü.csv", 0), ("*/*.csv", 0), ("a b/*.csv", 0), ("", 0)] {
+        let done = world.run(&format!("COPY INTO t FROM 'memory://loads-by-name/{from}'")).await;
+        assert_eq!(done.affected_rows, Some(rows), "{from}: {}", done.message);
+    }
+}
+
+#[tokio::test]
+async fn types_of_json_are_taken_from_all_its_records() {
+    let world = World::new().await;
+    write(&world.path("j/a.json"), "{\"x\": null, \"y\": 1}\n");
+    write(&world.path("j/b.json"), "{\"x\": 5, \"y\": 1.5}\n");
+    world.run("CREATE TABLE t (x INT, y DOUBLE)").await;
+    world.run(&format!("COPY INTO t FROM '{}'", world.path("j"))).await;
+    world.check("SELECT x, y FROM t", &["null|1.0", "5|1.5"]).await;
+    world.run(&format!("COPY INTO t FROM (SELECT x + 1 AS x, y FROM '{}') FORCE", world.path("j"))).await;
+    world.check("SELECT count(*) FROM t WHERE x = 6 AND y = 1.5", &["1"]).await;
 }
