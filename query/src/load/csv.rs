@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringBuilder};
-use arrow::compute::filter_record_batch;
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::array::{ArrayRef, StringBuilder};
+use arrow::datatypes::{DataType, SchemaRef};
 use csv_core::ReadRecordResult;
 use floe_table_format::error::printable;
 
 use crate::error::{QueryError, Result};
-use crate::load::fit::fitted;
+use crate::load::fit::fitted_batch;
 use crate::load::{BATCH_BYTES, BATCH_ROWS, BadRecord, Decoded, Packing, RECORD_BYTES_MAX, Records};
 
 /// How the files are written.
@@ -185,38 +184,16 @@ impl CsvRecords {
     }
 
     fn make_batch(&mut self, out: &mut Decoded) -> Result<()> {
-        let rows = self.rows.len();
-        let mut reasons: Vec<Option<String>> = vec![None; rows];
-        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.builders.len());
-        for (builder, field) in self.builders.iter_mut().zip(self.schema.fields()) {
-            let text: ArrayRef = Arc::new(builder.finish());
-            let column = fitted(&text, field, field.name())?;
-            for (row, (reason, found)) in reasons.iter_mut().zip(column.reasons).enumerate() {
-                let null = || {
-                    let missing = !field.is_nullable() && column.values.is_null(row);
-                    missing.then(|| format!("column {} is NULL", printable(field.name())))
-                };
-                if reason.is_none() {
-                    *reason = found.or_else(null);
-                }
-            }
-            columns.push(column.values);
-        }
+        let texts = self.builders.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef);
+        let (batch, reasons) = fitted_batch(&texts.collect::<Vec<_>>(), &self.schema, self.rows.len())?;
         let starts = std::iter::once(0).chain(self.rows.iter().map(|(_, end)| *end));
-        for ((start, (line, end)), reason) in starts.zip(&self.rows).zip(&reasons) {
-            if let Some(reason) = reason.clone() {
+        for ((start, (line, end)), reason) in starts.zip(&self.rows).zip(reasons) {
+            if let Some(reason) = reason {
                 let record = String::from_utf8_lossy(&self.raws[start..*end]).into_owned();
                 self.bad.push(BadRecord { line: *line, reason, record });
             }
         }
-        // A batch may hold no NULL where its schema forbids them, so the bad rows go before it is one.
-        let nullable = self.schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
-        let batch = RecordBatch::try_new(Arc::new(Schema::new(nullable.collect::<Vec<_>>())), columns)?;
-        let good: BooleanArray = reasons.iter().map(|reason| Some(reason.is_none())).collect();
-        let batch = if good.true_count() == rows { batch } else { filter_record_batch(&batch, &good)? };
-        if batch.num_rows() > 0 {
-            out.batches.push(RecordBatch::try_new(self.schema.clone(), batch.columns().to_vec())?);
-        }
+        out.batches.extend(batch);
         self.rows.clear();
         self.raws.clear();
         Ok(())

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StringArray, StructArray};
-use arrow::compute::{CastOptions, cast_with_options, kernels::cmp};
-use arrow::datatypes::{DataType, Field, FieldRef, Fields};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, ListArray, MapArray, RecordBatch, RecordBatchOptions, StringArray,
+    StructArray,
+};
+use arrow::compute::{CastOptions, cast_with_options, filter, kernels::cmp};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, SchemaRef};
 use floe_table_format::error::printable;
 
 use crate::error::Result;
@@ -47,6 +50,43 @@ fn is_exact(data_type: &DataType) -> bool {
                 | DataType::Date64
                 | DataType::Timestamp(..)
         )
+}
+
+/// Columns that were read as [`read_as`] says, as rows of a schema; none where no row is left. A row is left out where a value does
+/// not fit, or is NULL where that may not be, and the reason stands in its place.
+///
+/// # Errors
+/// As [`fitted`].
+pub(super) fn fitted_batch(
+    columns: &[ArrayRef],
+    schema: &SchemaRef,
+    rows: usize,
+) -> Result<(Option<RecordBatch>, Vec<Option<String>>)> {
+    let mut reasons: Vec<Option<String>> = vec![None; rows];
+    let mut values = Vec::with_capacity(columns.len());
+    for (column, field) in columns.iter().zip(schema.fields()) {
+        let column = fitted(column, field, field.name())?;
+        for (row, (reason, found)) in reasons.iter_mut().zip(column.reasons).enumerate() {
+            let null = || {
+                let missing = !field.is_nullable() && column.values.is_null(row);
+                missing.then(|| format!("column {} is NULL", printable(field.name())))
+            };
+            if reason.is_none() {
+                *reason = found.or_else(null);
+            }
+        }
+        values.push(column.values);
+    }
+    let good: BooleanArray = reasons.iter().map(|reason| Some(reason.is_none())).collect();
+    if good.true_count() == 0 {
+        return Ok((None, reasons));
+    }
+    if good.true_count() < rows {
+        // A batch may hold no NULL where its schema forbids them, so the rows go before it is one.
+        values = values.iter().map(|column| Ok(filter(column, &good)?)).collect::<Result<_>>()?;
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(good.true_count()));
+    Ok((Some(RecordBatch::try_new_with_options(schema.clone(), values, &options)?), reasons))
 }
 
 /// Values that were read as [`read_as`] says, as values of the field. `name` is said in reasons.

@@ -3,14 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, RecordBatch};
-use arrow::compute::filter_record_batch;
+use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::json::ReaderBuilder;
 use floe_table_format::error::printable;
 
 use crate::error::{QueryError, Result};
-use crate::load::fit::{fitted, read_as};
+use crate::load::fit::{fitted_batch, read_as};
 use crate::load::{BATCH_BYTES, BATCH_ROWS, BadRecord, Decoded, RECORD_BYTES_MAX, Records};
 
 /// How the files are written.
@@ -126,36 +125,15 @@ impl JsonRecords {
 
     /// Fits the values of some of the records to their columns.
     fn fit(&self, batch: &RecordBatch, range: Range<usize>, out: &mut Decoded) -> Result<()> {
-        let mut reasons: Vec<Option<String>> = vec![None; batch.num_rows()];
-        let mut columns = Vec::with_capacity(batch.num_columns());
-        for (column, field) in batch.columns().iter().zip(self.schema.fields()) {
-            let column = fitted(column, field, field.name())?;
-            for (row, (reason, found)) in reasons.iter_mut().zip(column.reasons).enumerate() {
-                let null = || {
-                    let missing = !field.is_nullable() && column.values.is_null(row);
-                    missing.then(|| format!("column {} is NULL", printable(field.name())))
-                };
-                if reason.is_none() {
-                    *reason = found.or_else(null);
-                }
-            }
-            columns.push(column.values);
-        }
-        for (at, reason) in range.clone().zip(&reasons) {
-            if let Some(reason) = reason.clone() {
+        let (fitted, reasons) = fitted_batch(batch.columns(), &self.schema, batch.num_rows())?;
+        for (at, reason) in range.zip(reasons) {
+            if let Some(reason) = reason {
                 let start = if at == 0 { 0 } else { self.records[at - 1].1 + 1 };
                 let record = String::from_utf8_lossy(&self.texts[start..self.records[at].1]).into_owned();
                 out.bad.push(BadRecord { line: self.records[at].0, reason, record });
             }
         }
-        // A batch may hold no NULL where its schema forbids them, so the bad rows go before it is one.
-        let nullable = self.schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
-        let fitted = RecordBatch::try_new(Arc::new(Schema::new(nullable.collect::<Vec<_>>())), columns)?;
-        let good: BooleanArray = reasons.iter().map(|reason| Some(reason.is_none())).collect();
-        let fitted = if good.true_count() == fitted.num_rows() { fitted } else { filter_record_batch(&fitted, &good)? };
-        if fitted.num_rows() > 0 {
-            out.batches.push(RecordBatch::try_new(self.schema.clone(), fitted.columns().to_vec())?);
-        }
+        out.batches.extend(fitted);
         Ok(())
     }
 
