@@ -191,23 +191,30 @@ def main():
 
         pager = f"{folder}/pager"
         with open(pager, "w") as script:
-            script.write("#!/bin/sh\nexec < /dev/stdin\nhead -n 4\necho '-- more --'\nread answer < /dev/tty\ntail -n 2\n")
+            script.write("#!/bin/sh\ntrap '' INT\nhead -n 4\necho '-- more --'\nread answer < /dev/tty\ntail -n 2\n")
         os.chmod(pager, 0o755)
         shell.does(".pager on", f"results longer than the screen go through {pager}")
         shell.does("SELECT value FROM generate_series(1, 5) ORDER BY value;", "5 rows in")
         shell.type("SELECT value FROM generate_series(1, 1000) ORDER BY value;\n")
         shell.wait_for("│  value │")
         shell.wait_for("-- more --")
+        # For the pager, as when a search is given up.
+        shell.type("\x03")
         shell.type("\n")
         shell.wait_for("│   1000 │")
         shell.wait_for("1,000 rows in")
+        shell.wait_for("floe>")
+        shell.type(wide + "\n")
+        shell.wait_for("-- more --")
+        shell.type("\n")
+        shell.wait_for("1 row in")
         shell.wait_for("floe>")
         # Left on the first page, in the middle of a result of a hundred million rows.
         shell.does(".pager head -n 7", "go through head -n 7")
         shell.does("SELECT a.value FROM generate_series(1, 10000) a, generate_series(1, 10000) b;", "left before the end")
         shell.does(".pager no-such-program", "go through no-such-program")
         shell.does("SELECT value FROM generate_series(1, 1000);", "cannot run the pager no-such-program")
-        shell.does(".pager off", "long results are cut")
+        shell.does(".pager OFF", "long results are cut")
         print("ok     long results go page by page through a pager")
 
         shell.does("\\dt", "ducks")

@@ -58,18 +58,21 @@ impl Settings {
     pub(crate) fn python(&self) -> Result<PathBuf, BoxError> {
         let venv = std::env::var_os("FLOE_BENCH_VENV").map_or_else(|| self.data.join("venv"), PathBuf::from);
         let python = venv.join("bin/python");
-        if !python.exists() {
+        let packages = [
+            "deltalake==1.6.6",
+            "pyarrow==26.0.1",
+            "pysail==0.7.2",
+            "pyspark-client==4.1.3",
+            "duckdb-cli==1.5.5",
+            "duckdb-extension-delta==1.5.5",
+        ];
+        // A folder of before may lack some of them.
+        let installed = venv.join("packages.txt");
+        if std::fs::read_to_string(&installed).unwrap_or_default() != packages.join("\n") {
             eprintln!("installing deltalake 1.6.6, Sail 0.7.2 and DuckDB 1.5.5 from PyPI into {}", venv.display());
             run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-            let packages = [
-                "deltalake==1.6.6",
-                "pyarrow==26.0.1",
-                "pysail==0.7.2",
-                "pyspark-client==4.1.3",
-                "duckdb-cli==1.5.5",
-                "duckdb-extension-delta==1.5.5",
-            ];
             run(Command::new(venv.join("bin/pip")).args(["install", "-q"]).args(packages))?;
+            std::fs::write(installed, packages.join("\n"))?;
         }
         Ok(python)
     }

@@ -179,6 +179,10 @@ impl FloeTableProvider {
         let mut plan = snapshot.scan().with_predicate(predicate).plan().map_err(external)?;
 
         // The engine has dropped the filters on partition columns: they hold for a file or do not, and are decided here.
+        let partition_columns = partition_columns(&snapshot);
+        let (exact, others): (Vec<Expr>, Vec<Expr>) =
+            filters.iter().cloned().partition(|filter| filters::is_partition_only(filter, &partition_columns));
+        retain_matching(state, &layout, &mut plan, &exact)?;
         match &self.rows {
             Some(rows) => plan.retain_rows(rows),
             None => {
@@ -187,10 +191,6 @@ impl FloeTableProvider {
                 }
             }
         }
-        let partition_columns = partition_columns(&snapshot);
-        let (exact, others): (Vec<Expr>, Vec<Expr>) =
-            filters.iter().cloned().partition(|filter| filters::is_partition_only(filter, &partition_columns));
-        retain_matching(state, &layout, &mut plan, &exact)?;
         if others.is_empty()
             && let Some(limit) = limit
         {

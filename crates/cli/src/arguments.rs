@@ -1,5 +1,6 @@
 //! What the command line says, parsed once.
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::Write as _;
@@ -369,7 +370,8 @@ impl Invocation {
         page.render_synopsis_section(&mut written)?;
         page.render_description_section(&mut written)?;
         page.render_options_section(&mut written)?;
-        for other in command.get_subcommands().filter(|other| !other.is_hide_set()) {
+        let mut others: VecDeque<clap::Command> = command.get_subcommands().cloned().collect();
+        while let Some(other) = others.pop_front() {
             let name = other.get_bin_name().unwrap_or(other.get_name()).to_owned();
             writeln!(written, ".SH \"{}\"", name.to_uppercase())?;
             let page = clap_mangen::Man::new(other.clone().display_name(name));
@@ -380,6 +382,8 @@ impl Invocation {
             page.render_extra_section(&mut section)?;
             // Its sections stand below the one of its name.
             written.extend(String::from_utf8_lossy(&section).replace(".SH ", ".SS ").into_bytes());
+            let below: Vec<clap::Command> = other.get_subcommands().cloned().collect();
+            below.into_iter().rev().for_each(|below| others.push_front(below));
         }
         page.render_extra_section(&mut written)?;
         page.render_version_section(&mut written)?;

@@ -1,6 +1,7 @@
 //! How far a statement has come, for people who wait: one line on a terminal, drawn after half a second and wiped away again.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,15 +26,24 @@ pub(crate) struct Gauge(Option<Arc<Mutex<State>>>);
 struct State {
     drawn: bool,
     over: bool,
+    /// Set when nobody waits for the statement any more: the terminal is somebody else's then.
+    given_up: Arc<AtomicBool>,
+}
+
+/// Wipes the line, of a statement that is given up.
+pub(crate) fn wipe() {
+    if io::stderr().is_terminal() {
+        let _ = write!(io::stderr(), "\r\x1b[K");
+    }
 }
 
 impl Gauge {
     /// Begins to watch, on a runtime that statements cannot keep busy. Nothing is drawn where standard error is no terminal.
-    pub(crate) fn start(session: &Session, env: &Env, waiting: &Handle) -> Self {
+    pub(crate) fn start(session: &Session, env: &Env, waiting: &Handle, given_up: &Arc<AtomicBool>) -> Self {
         if !io::stderr().is_terminal() {
             return Self(None);
         }
-        let state: Arc<Mutex<State>> = Arc::default();
+        let state = Arc::new(Mutex::new(State { given_up: given_up.clone(), ..State::default() }));
         let (watched, session, clock) = (state.clone(), session.clone(), env.clone());
         let began = env.now().0;
         waiting.spawn(async move {
@@ -41,7 +51,7 @@ impl Gauge {
                 clock.sleep(TICK).await;
                 let elapsed = clock.now().0 - began;
                 let mut state = watched.lock().unwrap_or_else(PoisonError::into_inner);
-                if state.over {
+                if state.over || state.given_up.load(Ordering::Acquire) {
                     return;
                 }
                 if elapsed >= PATIENCE_MS {
@@ -61,7 +71,7 @@ impl Gauge {
         let Some(state) = self.0.take() else { return };
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         state.over = true;
-        if state.drawn {
+        if state.drawn && !state.given_up.load(Ordering::Acquire) {
             let _ = write!(io::stderr(), "\r\x1b[K");
             let _ = io::stderr().flush();
         }
@@ -83,7 +93,8 @@ fn line(progress: &Progress, elapsed_ms: i64, width: usize) -> String {
     if let Some(percent) = (files_read * 100).checked_div(files_to_read) {
         let bar: String = (0..BAR).map(|at| if at * 100 < percent * BAR { '#' } else { '.' }).collect();
         text = format!("[{bar}] {percent:>3}%  ");
-        let pruned = match files_total - files_to_read {
+        // The counts are raised while they are read.
+        let pruned = match files_total.saturating_sub(files_to_read) {
             0 => String::new(),
             pruned => format!(" ({} pruned)", grouped(pruned)),
         };
@@ -98,7 +109,7 @@ fn line(progress: &Progress, elapsed_ms: i64, width: usize) -> String {
         let rate = bytes_read.saturating_mul(1_000) / elapsed_ms.max(1).unsigned_abs();
         parts.push(format!("{}, {}/s", bytes_text(bytes_read), bytes_text(rate)));
     }
-    match (files_read, files_to_read - files_read) {
+    match (files_read, files_to_read.saturating_sub(files_read)) {
         (1.., left @ 1..) => {
             let left = elapsed_ms.unsigned_abs().saturating_mul(left) / files_read;
             parts.push(format!("{} left", duration(left as i64)));

@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 
 use crate::arguments::Request;
 use crate::failure::{Failure, pointed_at};
-use crate::gauge::Gauge;
+use crate::gauge::{self, Gauge};
 use crate::message::{Messages, bytes_text, duration, grouped};
 use crate::pager::Running;
 use crate::place;
@@ -201,31 +201,38 @@ impl Runner {
     where
         F: Future<Output = Result<(), Failure>> + Send + 'static,
     {
-        let runner = Runner { given_up: Arc::default(), ..self.clone() };
-        let given_up = runner.given_up.clone();
+        let runner = Runner { given_up: Arc::default(), pager: Running::default(), ..self.clone() };
+        let (given_up, pager) = (runner.given_up.clone(), runner.pager.clone());
         let (work, abort) = abortable(work(runner));
-        let (tell, told) = oneshot::channel();
+        let (tell, mut told) = oneshot::channel();
         runtimes.work.block_on(async {
             self.env.spawn(async move {
                 let _ = tell.send(work.await);
             });
         });
         let finished = runtimes.waiting.block_on(async {
-            tokio::select! {
-                finished = told => match finished {
-                    Ok(Ok(finished)) => finished,
-                    _ => Err(Failure::Crashed),
-                },
-                // Without a handler there is nothing to wait for, and the signal ends the process.
-                Ok(()) = tokio::signal::ctrl_c() => {
-                    given_up.store(true, Ordering::Release);
-                    abort.abort();
-                    Err(Failure::Interrupted)
+            loop {
+                tokio::select! {
+                    finished = &mut told => break match finished {
+                        Ok(Ok(finished)) => finished,
+                        _ => Err(Failure::Crashed),
+                    },
+                    // Without a handler there is nothing to wait for, and the signal ends the process.
+                    Ok(()) = tokio::signal::ctrl_c() => {
+                        // It was meant for the pager: leaving that ends the statement.
+                        if pager.has_terminal() {
+                            continue;
+                        }
+                        given_up.store(true, Ordering::Release);
+                        abort.abort();
+                        gauge::wipe();
+                        break Err(Failure::Interrupted);
+                    }
                 }
             }
         });
         // Nobody else writes to the terminal for as long as a pager has it.
-        self.pager.wait();
+        pager.end();
         finished
     }
 
@@ -265,7 +272,7 @@ impl Runner {
 
     async fn statement(&self, statement: &ParsedStatement) -> Result<(), Failure> {
         let began = self.env.now();
-        let mut gauge = Gauge::start(&self.session, &self.env, &self.waiting);
+        let mut gauge = Gauge::start(&self.session, &self.env, &self.waiting, &self.given_up);
         let outcome = self.session.run(statement).await?;
         self.check_not_given_up()?;
         match outcome {
@@ -319,6 +326,7 @@ impl Runner {
                 if !self.pager.wait() {
                     return Err(no_pager(pager));
                 }
+                self.check_not_given_up()?;
                 self.messages.aside(&footer(shown, self.took(began.0), &self.session.progress()));
             }
         }
@@ -330,6 +338,7 @@ impl Runner {
         if !self.pager.wait() {
             return Err(no_pager(pager));
         }
+        self.check_not_given_up()?;
         self.messages.aside("left before the end; the rest was not read");
         Ok(())
     }

@@ -185,8 +185,8 @@ impl Talk<'_> {
                 let mut settings = runner.settings();
                 match given.as_deref() {
                     None => {}
-                    Some("off") => settings.pager = None,
-                    Some("on") => settings.pager = Some(pager::chosen()),
+                    Some(off) if off.eq_ignore_ascii_case("off") => settings.pager = None,
+                    Some(on) if on.eq_ignore_ascii_case("on") => settings.pager = Some(pager::chosen()),
                     Some(command) => settings.pager = Some(command.to_owned()),
                 }
                 note(&match &settings.pager {

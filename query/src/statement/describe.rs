@@ -63,6 +63,8 @@ pub(super) async fn table(session: &Session, name: &ObjectName) -> Result<Outcom
 
 /// Rows that are looked at to show what a column holds.
 const PREVIEW_ROWS: usize = 3;
+/// Characters of a value that are shown.
+const PREVIEW_CHARS: usize = 40;
 
 /// Columns that no table declares, each with its first values.
 async fn files(session: &Session, provider: Arc<dyn TableProvider>) -> Result<Outcome> {
@@ -74,14 +76,19 @@ async fn files(session: &Session, provider: Arc<dyn TableProvider>) -> Result<Ou
     ]);
     let schema = provider.schema();
     let plan = LogicalPlanBuilder::scan("files", provider_as_source(provider), None)?.limit(0, Some(PREVIEW_ROWS))?;
-    let first = DataFrame::new(session.context().state(), plan.build()?).collect().await?;
+    // Columns can be told where rows cannot be read.
+    let first = DataFrame::new(session.context().state(), plan.build()?).collect().await.unwrap_or_default();
     for (at, field) in schema.fields().iter().enumerate() {
         let mut values = Vec::new();
         for batch in &first {
             let options = FormatOptions::default().with_null("NULL");
             let shown = ArrayFormatter::try_new(batch.column(at), &options)?;
             for row in 0..batch.num_rows() {
-                values.push(shown.value(row).try_to_string()?);
+                let value = shown.value(row).try_to_string()?;
+                match value.char_indices().nth(PREVIEW_CHARS) {
+                    Some((end, _)) => values.push(format!("{}…", &value[..end])),
+                    None => values.push(value),
+                }
             }
         }
         rows.push(vec![

@@ -121,7 +121,7 @@ pub fn check_set(key: &str, text: &str) -> Result<String> {
     Ok((*name).to_owned())
 }
 
-/// The names of the properties that users can set, in the order of the alphabet.
+/// The names of the properties that users can set.
 pub fn property_names() -> impl Iterator<Item = &'static str> {
     PROPERTIES.iter().filter(|(_, kind)| !matches!(kind, Kind::Internal | Kind::PrimaryKey)).map(|(name, _)| *name)
 }

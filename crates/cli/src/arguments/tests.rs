@@ -70,7 +70,7 @@ fn the_command_line_is_sound() {
 fn the_manual_has_every_command_and_its_examples() {
     let page = String::from_utf8(Invocation::manual().expect("written")).expect("text");
     assert!(page.contains(".TH floe 1"), "{page}");
-    for name in ["DOCTOR", "CHECK", "SHOW", "COMPLETIONS", "MAN", "INDEX"] {
+    for name in ["DOCTOR", "CHECK", "SHOW", "COMPLETIONS", "MAN", "INDEX", "INDEX BUILD", "INDEX DROP"] {
         assert!(page.contains(&format!(".SH \"FLOE {name}\"")), "{name}: {page}");
     }
     for part in ["\\-\\-read\\-only", "floe doctor ./warehouse", "the shell, on ./warehouse"] {

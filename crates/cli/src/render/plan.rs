@@ -57,8 +57,8 @@ fn parts(line: &str) -> (&str, Vec<&str>) {
     let Some((step, counts)) = line.rsplit_once(", metrics=[") else { return (line, Vec::new()) };
     let counts = counts.strip_suffix(']').unwrap_or(counts);
     let nothing = |count: &str| {
-        let value = count.split_once('=').map_or(count, |(_, value)| value);
-        value == "0" || value.starts_with("0 total")
+        let (name, value) = count.split_once('=').unwrap_or(("", count));
+        name != "output_rows" && value == "0" || value.starts_with("0 total")
     };
     (step, counts.split(", ").filter(|count| !count.is_empty() && !nothing(count)).collect())
 }
@@ -70,8 +70,8 @@ mod tests {
     #[test]
     fn counts_stand_apart_from_their_step_and_noughts_are_left_out() {
         let line =
-            "  FilterExec: a@0 > 1, metrics=[output_rows=2, elapsed=3.5µs, spilled=0, pages=0 total → 0 matched]";
-        assert_eq!(parts(line), ("  FilterExec: a@0 > 1", vec!["output_rows=2", "elapsed=3.5µs"]));
+            "  FilterExec: a@0 > 1, metrics=[output_rows=0, elapsed=3.5µs, spilled=0, pages=0 total → 0 matched]";
+        assert_eq!(parts(line), ("  FilterExec: a@0 > 1", vec!["output_rows=0", "elapsed=3.5µs"]));
         assert_eq!(parts("  UnionExec, metrics=[]"), ("  UnionExec", vec![]));
         assert_eq!(parts("FilterExec: a@0 > 1"), ("FilterExec: a@0 > 1", vec![]));
     }

@@ -28,7 +28,7 @@ const COMMANDS: [&str; 17] = [
     ".schemas", ".show", ".tables", ".timing", ".watch",
 ];
 /// Versions that are offered at most.
-const VERSIONS_MAX: i64 = 20;
+const VERSIONS_MAX: usize = 20;
 /// Words after which a table comes.
 const BEFORE_TABLES: [&str; 10] =
     ["FROM", "JOIN", "INTO", "UPDATE", "TABLE", "OPTIMIZE", "VACUUM", "DESCRIBE", "CLONE", "USING"];
@@ -123,12 +123,13 @@ fn of_word(before: &str, whole: &str, typed: &[Part], start: usize, catalog: &dy
     if matches!(last.as_deref(), Some("USE" | "SCHEMA" | "SCHEMAS" | "DATABASE")) {
         return (start, named(prefix, catalog.schemas()));
     }
-    if let [.., table, version, kind, of] = earlier.as_slice()
+    if let [names @ .., version, kind, of] = earlier.as_slice()
         && [version, kind, of].map(|part| part.of(before).to_ascii_uppercase()) == ["VERSION", "AS", "OF"]
-        && let Some(newest) = catalog.newest_version(&unquoted(table.of(before)))
+        && let Some(newest) = named_last(before, names).and_then(|table| catalog.newest_version(&table))
     {
-        let newest_first = (0..=newest).rev().take(VERSIONS_MAX as usize).map(|version| version.to_string());
-        return (start, newest_first.filter(|version| version.starts_with(prefix)).collect());
+        let newest_first = (0..=newest).rev().map(|version| version.to_string());
+        let newest_first = newest_first.filter(|version| version.starts_with(prefix));
+        return (start, newest_first.take(VERSIONS_MAX).collect());
     }
     if prefix.is_empty() {
         // Everything would be too much.
@@ -143,6 +144,22 @@ fn of_word(before: &str, whole: &str, typed: &[Part], start: usize, catalog: &dy
     let mut seen = std::collections::HashSet::new();
     found.retain(|name| seen.insert(name.clone()));
     (start, found)
+}
+
+/// The name that stands last, of as many parts as it has, as SQL writes it; a path without its quotes.
+fn named_last(before: &str, earlier: &[&Part]) -> Option<String> {
+    let last = earlier.last()?;
+    if last.kind == Kind::Text {
+        return Some(unquoted(last.of(before)));
+    }
+    let mut first = last;
+    let mut rest = &earlier[..earlier.len() - 1];
+    while let [more @ .., name, dot] = rest
+        && dot.of(before) == "."
+    {
+        (first, rest) = (name, more);
+    }
+    before.get(first.start..last.end).map(str::to_owned)
 }
 
 /// Whether the text that is open at the end is the name of a property.
@@ -256,7 +273,12 @@ mod tests {
         }
 
         fn newest_version(&self, table: &str) -> Option<i64> {
-            (table == "ducks").then_some(12)
+            match table {
+                "ducks" => Some(12),
+                "sales.`odd one`" => Some(1),
+                "sales.many" => Some(40),
+                _ => None,
+            }
         }
 
         fn properties(&self) -> Vec<String> {
@@ -296,6 +318,8 @@ mod tests {
         check("SELECT y.ma| FROM ponds y", 9, &["`max ``depth```"]);
         check("SELECT * FROM ducks VERSION AS OF 1|", 34, &["12", "11", "10", "1"]);
         check("SELECT * FROM nothing VERSION AS OF 1|", 36, &[]);
+        check("SELECT * FROM sales.`odd one` VERSION AS OF |", 44, &["1", "0"]);
+        check("SELECT * FROM sales.many VERSION AS OF 9|", 39, &["9"]);
         check("ALTER TABLE t SET TBLPROPERTIES ('flo|", 34, &["floe.mergeMode", "floe.primaryKey"]);
         check("CREATE TABLE t (a INT) TBLPROPERTIES ('a' = 'b', 'DELTA.|", 50, &["delta.appendOnly"]);
         check("ALTER TABLE t SET TBLPROPERTIES ('a' = 'da|", 40, &["data/"]);
