@@ -67,6 +67,22 @@ fn rows_go_to_standard_output_and_everything_else_to_standard_error() {
 }
 
 #[test]
+fn scripts_may_hold_commands_and_end_with_the_first_error() {
+    let folder = folder();
+    let script = ".mode csv\nSELECT '\n.mode line' AS a,\n 1 AS b;\n.timing off\nSELECT 2 AS b;\n";
+    std::fs::write(folder.path().join("s.sql"), script).expect("writes");
+    let expected = "a,b\n\"\n.mode line\",1\nb\n2\n";
+    assert_eq!(answer(folder.path(), &["-f", "s.sql"]), expected);
+    let mut piped = floe(folder.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("starts");
+    piped.stdin.take().expect("a pipe").write_all(script.as_bytes()).expect("writes");
+    assert_eq!(text(&piped.wait_with_output().expect("ends").stdout), expected);
+    std::fs::write(folder.path().join("e.sql"), ".mode csv\nSELECT 1 AS a;\nSELECT nosuch;\nSELECT 2 AS a;\n")
+        .expect("writes");
+    let output = run(folder.path(), &["-f", "e.sql"]);
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(1), "a\n1\n"));
+}
+
+#[test]
 fn quiet_says_nothing_but_rows() {
     let folder = folder();
     let output = run(folder.path(), &["--quiet", "-c", DUCKS, "-c", "SELECT 1 AS one", "--format", "jsonl"]);

@@ -237,6 +237,13 @@ impl From<DataFusionError> for QueryError {
             DataFusionError::Diagnostic(_, inner) => QueryError::from(*inner),
             DataFusionError::Collection(mut errors) if !errors.is_empty() => QueryError::from(errors.swap_remove(0)),
             DataFusionError::External(source) => from_external(source),
+            DataFusionError::Shared(shared) => match std::sync::Arc::try_unwrap(shared) {
+                Ok(only) => QueryError::from(only),
+                Err(shared) => match bad_record_in(&shared) {
+                    Some(error) => error,
+                    None => QueryError::DataFusion(Box::new(DataFusionError::Shared(shared))),
+                },
+            },
             DataFusionError::ObjectStore(inner) => QueryError::Storage(of_store(&inner)),
             DataFusionError::ArrowError(inner, backtrace) => match *inner {
                 arrow::error::ArrowError::ExternalError(source) => from_external(source),
@@ -261,6 +268,21 @@ impl From<DataFusionError> for QueryError {
             },
             other => QueryError::DataFusion(Box::new(other)),
         }
+    }
+}
+
+/// A bad record that several streams wait for: all of them are told of it.
+fn bad_record_in(error: &DataFusionError) -> Option<QueryError> {
+    match error {
+        DataFusionError::Shared(inner) => bad_record_in(inner),
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => bad_record_in(inner),
+        DataFusionError::External(source) => match source.downcast_ref::<QueryError>() {
+            Some(QueryError::BadRecord { file, line, reason }) => {
+                Some(QueryError::BadRecord { file: file.clone(), line: *line, reason: reason.clone() })
+            }
+            _ => bad_record_in(source.downcast_ref::<DataFusionError>()?),
+        },
+        _ => None,
     }
 }
 

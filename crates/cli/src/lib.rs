@@ -99,7 +99,10 @@ fn sql(request: &Request, messages: &Arc<Messages>, runtimes: &Runtimes) -> Resu
     }
     for source in &sources {
         let text = read(source)?;
-        runner.run_script(runtimes, text, source.to_string())?;
+        match shell::has_commands(&text) {
+            true => shell::run_script(&runner, runtimes, &text)?,
+            false => runner.run_script(runtimes, text, source.to_string())?,
+        }
     }
     Ok(())
 }

@@ -98,6 +98,17 @@ pub(crate) fn converse(runner: &Runner, runtimes: &Runtimes, request: &Request) 
     }
 }
 
+/// Runs a script in which commands may stand among statements, up to the first error.
+pub(crate) fn run_script(runner: &Runner, runtimes: &Runtimes, text: &str) -> Result<(), Failure> {
+    runner.settings().bail = true;
+    Talk { runner, runtimes, last: None, before_lines: None, scripts_deep: 0 }.lines(text).map(drop)
+}
+
+/// Whether a line of a script may be a command.
+pub(crate) fn has_commands(text: &str) -> bool {
+    text.lines().any(is_command)
+}
+
 /// Scripts that read scripts, at most.
 const SCRIPTS_DEEP_MAX: usize = 16;
 

@@ -34,13 +34,21 @@ impl Default for CsvOptions {
 }
 
 impl CsvOptions {
-    pub(crate) fn reader(&self, path: &str) -> csv_core::Reader {
+    fn delimiter(&self, path: &str) -> u8 {
         let tabs = Packing::of_path(path).1.to_ascii_lowercase().ends_with(".tsv");
+        self.delimiter.unwrap_or(if tabs { b'\t' } else { b',' })
+    }
+
+    /// A quote that escapes itself is one written twice.
+    fn escape(&self) -> Option<u8> {
+        self.escape.filter(|escape| *escape != self.quote)
+    }
+
+    pub(crate) fn reader(&self, path: &str) -> csv_core::Reader {
         csv_core::ReaderBuilder::new()
-            .delimiter(self.delimiter.unwrap_or(if tabs { b'\t' } else { b',' }))
+            .delimiter(self.delimiter(path))
             .quote(self.quote)
-            // A quote that escapes itself is one written twice.
-            .escape(self.escape.filter(|escape| *escape != self.quote))
+            .escape(self.escape())
             .comment(self.comment)
             .build()
     }
@@ -63,6 +71,9 @@ pub(crate) struct CsvRecords {
     reader: csv_core::Reader,
     null: String,
     comment: Option<u8>,
+    delimiter: u8,
+    quote: u8,
+    escape: Option<u8>,
     schema: SchemaRef,
     columns: Columns,
     /// What has been read of the record that is being read: its bytes, the text of its fields, and where those end.
@@ -93,6 +104,9 @@ impl CsvRecords {
             reader: options.reader(path),
             null: options.null.clone(),
             comment: options.comment,
+            delimiter: options.delimiter(path),
+            quote: options.quote,
+            escape: options.escape(),
             columns,
             raw: Vec::new(),
             text: vec![0; 4096],
@@ -146,12 +160,18 @@ impl CsvRecords {
                 self.bad.push(self.bad_record(line, reason, start, end));
             }
             (Columns::At { fields: places, .. }, Some(fields)) => {
+                // An empty text in quotes is no NULL.
+                let quoted = match self.null.is_empty() && fields.iter().any(|field| field.is_empty()) {
+                    true => self.quoted_fields(&self.raw[start..end]),
+                    false => Vec::new(),
+                };
                 for (at, place) in places.iter().enumerate() {
-                    let value = place.and_then(|place| fields.get(place)).map(|value| match self.schema.field(at) {
-                        field if is_text(field.data_type()) => *value,
-                        _ => value.trim(),
+                    let value = place.and_then(|place| Some((*fields.get(place)?, quoted.get(place) == Some(&true))));
+                    let value = value.and_then(|(value, quoted)| match is_text(self.schema.field(at).data_type()) {
+                        true => (value != self.null || quoted).then_some(value),
+                        false => Some(value.trim()).filter(|value| *value != self.null),
                     });
-                    self.builders[at].append_option(value.filter(|value| *value != self.null));
+                    self.builders[at].append_option(value);
                 }
                 self.raws.extend_from_slice(&self.raw[start..end]);
                 self.rows.push((line, self.raws.len()));
@@ -161,6 +181,25 @@ impl CsvRecords {
         self.begin_next();
         let full = self.rows.len() + self.bad.len() >= BATCH_ROWS || self.raws.len() >= BATCH_BYTES;
         if full { self.flush(out) } else { Ok(()) }
+    }
+
+    /// Which fields of a record are in quotes.
+    fn quoted_fields(&self, record: &[u8]) -> Vec<bool> {
+        let mut fields = vec![record.first() == Some(&self.quote)];
+        let mut inside = false;
+        let mut bytes = record.iter();
+        while let Some(byte) = bytes.next() {
+            match *byte {
+                byte if inside && Some(byte) == self.escape => _ = bytes.next(),
+                // Two of them leave and enter again.
+                byte if byte == self.quote => inside = !inside,
+                byte if byte == self.delimiter && !inside => {
+                    fields.push(bytes.as_slice().first() == Some(&self.quote));
+                }
+                _ => {}
+            }
+        }
+        fields
     }
 
     fn begin_next(&mut self) {

@@ -7,7 +7,7 @@ use arrow::array::{
     StructArray,
 };
 use arrow::compute::{CastOptions, cast_with_options, filter, kernels::cmp};
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Float32Type, Float64Type, SchemaRef};
 use floe_table_format::error::printable;
 
 use crate::error::Result;
@@ -40,6 +40,7 @@ pub(super) fn read_as(data_type: &DataType) -> DataType {
 
 fn is_exact(data_type: &DataType) -> bool {
     data_type.is_integer()
+        || data_type.is_floating()
         || matches!(
             data_type,
             DataType::Decimal32(..)
@@ -176,6 +177,8 @@ fn as_text(values: &ArrayRef, field: &Field, name: &str) -> Result<Fitted> {
         let loses = match field.data_type() {
             DataType::Date32 | DataType::Date64 => text.contains([':', 'T', 't', ' ']),
             DataType::Timestamp(_, None) => has_zone(text),
+            // Too large to be held, and not written as infinite.
+            kind if kind.is_floating() => is_infinite(&cast, row) && text.contains(|c: char| c.is_ascii_digit()),
             _ => exact.as_ref().is_some_and(|exact| !exact.value(row)),
         };
         if loses || cast.is_null(row) {
@@ -183,6 +186,14 @@ fn as_text(values: &ArrayRef, field: &Field, name: &str) -> Result<Fitted> {
         }
     }
     Ok(Fitted { values: cast, reasons })
+}
+
+fn is_infinite(values: &ArrayRef, row: usize) -> bool {
+    match values.data_type() {
+        DataType::Float32 => values.as_primitive::<Float32Type>().value(row).is_infinite(),
+        DataType::Float64 => values.as_primitive::<Float64Type>().value(row).is_infinite(),
+        _ => false,
+    }
 }
 
 /// Whether a point in time says how far it is from Greenwich: to a column without a zone that would be lost.
@@ -209,6 +220,7 @@ mod tests {
     fn nothing_is_rounded_cut_or_shifted_silently() {
         check(DataType::Int32, &["1", "-7"], &["1.7", "1e3", "", "3000000000", "x"]);
         check(DataType::Decimal128(8, 2), &["1.25", "1.250", "-3"], &["1.239", "12345678.9", "1e1", "x"]);
+        check(DataType::Float32, &["1e38", "inf", "-0.5", "NaN"], &["1e39", "-1e400", "x"]);
         check(DataType::Date32, &["2024-05-01"], &["2024-05-01T23:30:00-05:00", "2024-05-01 10:00:00", "never"]);
         let local = DataType::Timestamp(TimeUnit::Microsecond, None);
         check(

@@ -49,8 +49,21 @@ impl Source {
     /// [`QueryError::UnreadablePath`] where there is no such file, or of several formats.
     pub(crate) async fn list(session: &Session, path: &str, format: Option<FileFormat>) -> Result<Source> {
         let unreadable = |what: String| QueryError::UnreadablePath { path: printable(path), what };
-        let location = Location::open(base_of(path), session.warehouse().storage_options())?;
+        let options = session.warehouse().storage_options();
+        let literal = match has_glob(path) {
+            // A file may be called so, and a pattern meant by nobody.
+            true => match Location::open(path, options) {
+                Ok(location) => location.store.head(&location.root).await.ok().map(|object| (location, object)),
+                Err(_) => None,
+            },
+            false => None,
+        };
+        let (location, literal) = match literal {
+            Some((location, object)) => (location, Some(object)),
+            None => (Location::open(base_of(path), options)?, None),
+        };
         let mut objects = match has_glob(path) {
+            _ if literal.is_some() => literal.into_iter().collect(),
             true => listed(&location, Some(listing_url(&location, path)?)).await?,
             false => match location.store.head(&location.root).await {
                 Ok(object) if !path.ends_with('/') => vec![object],

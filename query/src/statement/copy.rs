@@ -19,6 +19,7 @@ use crate::in_place;
 use crate::output::{Done, Outcome};
 use crate::relation::FileFormat;
 use crate::session::Session;
+use crate::statement::change::rows as of_rows;
 use crate::statement::{Copy, query};
 
 pub(super) async fn copy(session: &Session, copy: Copy) -> Result<Outcome> {
@@ -90,7 +91,7 @@ pub(super) async fn copy(session: &Session, copy: Copy) -> Result<Outcome> {
         .filter_map(|batch| batch.column(0).as_primitive_opt::<UInt64Type>())
         .map(|counts| counts.iter().flatten().sum::<u64>())
         .sum::<u64>();
-    Ok(Done::new(format!("copied {rows} rows to {}", location.uri)).with_affected_rows(rows).into())
+    Ok(Done::new(format!("copied {} to {}", of_rows(rows), location.uri)).with_affected_rows(rows).into())
 }
 
 /// The plan with its variants as JSON text, for formats that have none.

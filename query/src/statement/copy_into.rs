@@ -174,6 +174,7 @@ async fn load(session: &Session, copy: &CopyInto, options: &LoadOptions) -> Resu
         let told = chosen.told();
         return Ok(Done::new(format!("nothing to load into {name}{told}")).with_affected_rows(0).into());
     }
+    check_folders(copy, &snapshot, source)?;
     let bad = match &options.bad_records {
         Some(folder) => {
             let folder = Location::open(folder, session.warehouse().storage_options())?;
@@ -204,7 +205,7 @@ async fn load(session: &Session, copy: &CopyInto, options: &LoadOptions) -> Resu
     };
     check_lossless(&snapshot, &plan, &names)?;
     let plan = as_columns(&snapshot, plan, &names, &[], options.merge_schema)
-        .map_err(|error| with_ways_out(error, copy, &snapshot))?;
+        .map_err(|error| with_ways_out(error, copy, &snapshot, source))?;
     let result = write(session, &snapshot, plan, source, options, bad.clone()).await;
     let report = match result {
         Ok(report) => report,
@@ -320,6 +321,9 @@ async fn text_files(
         let own = snapshot.schema();
         let named = !matches!(&format, TextFormat::Csv(csv) if !csv.header);
         // Of JSON, which has no header, a record with another name is a bad one.
+        let mut folded = HashSet::new();
+        let once = |field: &&Arc<Field>| csv || folded.insert(field.name().to_lowercase());
+        let found = Schema::new(found.fields().iter().filter(once).cloned().collect::<Vec<_>>());
         let known = match !csv && bad.is_some() && !options.merge_schema && copy.fits == Fits::ByName {
             true => Schema::new(
                 found.fields().iter().filter(|f| own.field(f.name()).is_some()).cloned().collect::<Vec<_>>(),
@@ -327,7 +331,7 @@ async fn text_files(
             false => found,
         };
         let (schema, names) = as_in_table(copy, snapshot, &known, named, csv, options.merge_schema)
-            .map_err(|error| with_ways_out(error, copy, snapshot))?;
+            .map_err(|error| with_ways_out(error, copy, snapshot, source))?;
         (schema, Some(names))
     };
     let meter = watch(session.context().state().config());
@@ -391,19 +395,49 @@ fn as_in_table(
 }
 
 /// What to do about a column of the files that the table does not have.
-fn with_ways_out(error: QueryError, copy: &CopyInto, snapshot: &Snapshot) -> QueryError {
+fn with_ways_out(error: QueryError, copy: &CopyInto, snapshot: &Snapshot, source: &Source) -> QueryError {
+    let first = source.files.first().map_or(source.location.uri.as_str(), |file| file.uri.as_str());
     match error {
-        QueryError::UnknownColumn { name, nearest: None, .. } if copy.query.is_none() => {
+        QueryError::UnknownColumn { name, nearest, .. } if copy.query.is_none() => {
             let own: Vec<&str> = snapshot.schema().fields.iter().map(|field| field.name.as_str()).collect();
+            let nearest = nearest.map(|nearest| format!("did you mean {nearest}? ")).unwrap_or_default();
+            let delimiter = match name.contains([';', '|']) || name.contains("\\t") {
+                true => "FORMAT_OPTIONS ('delimiter' = ';') says what is between the fields, ",
+                false => "",
+            };
             QueryError::invalid_argument(format!(
-                "the files have a column {name}, and {} has ({}): COPY_OPTIONS ('mergeSchema' = 'true') adds it, \
+                "{} has a column {name}, and {} has ({}): {nearest}{delimiter}COPY_OPTIONS ('mergeSchema' = 'true') adds it, \
                  FROM (SELECT ... FROM 'files') leaves it out, FORMAT_OPTIONS ('header' = 'false') says that CSV has no header",
+                printable(first),
                 copy.table,
                 printable(&own.join(", "))
             ))
         }
         other => other,
     }
+}
+
+/// Refuses files in folders such as `day=2024-01-01`, where the column is one of the table: its values are in no file.
+fn check_folders(copy: &CopyInto, snapshot: &Snapshot, source: &Source) -> Result<()> {
+    if copy.query.is_some() {
+        return Ok(());
+    }
+    for file in &source.files {
+        let Some(below) = source.location.relative(&file.object.location) else { continue };
+        let folders = below.rsplit_once('/').map_or("", |(folders, _)| folders);
+        let column = folders.split('/').filter_map(|folder| folder.split_once('=')).map(|(name, _)| name);
+        if let Some(column) = column.filter_map(|name| snapshot.schema().field(name)).next() {
+            return Err(QueryError::unsupported(
+                format!(
+                    "loading column {} from the names of folders ({})",
+                    printable(&column.name),
+                    printable(folders)
+                ),
+                "a query for each folder: COPY INTO t FROM (SELECT *, DATE '2024-01-01' AS day FROM 'files/day=2024-01-01')",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses values that a cast into their columns would round or cut.

@@ -14,6 +14,7 @@ use floe_table_format::{StructType, TimestampMs};
 use crate::error::Result;
 use crate::functions::history_rows;
 use crate::output::Outcome;
+use crate::relation::RelationName;
 use crate::rows::{Cell, Rows};
 use crate::session::Session;
 use crate::statement::query as queries;
@@ -55,6 +56,10 @@ pub(super) async fn table(session: &Session, name: &ObjectName) -> Result<Outcom
         // Files and tables of this process have columns too.
         Err(error) => match session.provider(name).await {
             Ok(provider) => return files(session, provider).await,
+            // Of a path, why the files cannot be read says more than that they are no table.
+            Err(of_files) if matches!(RelationName::of(name), Ok(RelationName::Path(_) | RelationName::Files(..))) => {
+                return Err(of_files);
+            }
             Err(_) => return Err(error),
         },
     }

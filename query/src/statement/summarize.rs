@@ -4,9 +4,7 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::Column;
-use datafusion::functions_aggregate::expr_fn::{
-    approx_distinct, approx_percentile_cont, avg, count, max, min, stddev_pop,
-};
+use datafusion::functions_aggregate::expr_fn::{approx_distinct, approx_percentile_cont, avg, count, max, min, stddev};
 use datafusion::logical_expr::{Expr, ExprSchemable, lit};
 use datafusion::prelude::DataFrame;
 use datafusion::sql::sqlparser::ast::Query;
@@ -92,7 +90,7 @@ fn aggregates(column: Expr, data_type: &DataType, schema: &datafusion::common::D
         true => {
             let number = column.clone().cast_to(&DataType::Float64, schema)?;
             let quantile = |share: f64| approx_percentile_cont(number.clone().sort(true, false), lit(share), None);
-            [avg(number.clone()), stddev_pop(number.clone()), quantile(0.25), quantile(0.5), quantile(0.75)]
+            [avg(number.clone()), stddev(number.clone()), quantile(0.25), quantile(0.5), quantile(0.75)]
         }
         false => std::array::from_fn(|_| nothing()),
     };

@@ -62,11 +62,15 @@ impl<'a> Cells<'a> {
     }
 }
 
+/// Whether a character can do more at a terminal than be seen.
+pub(super) fn is_hostile(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// The text with control characters written as escapes, so that a value can neither move a terminal's cursor nor break
 /// a table's lines. Direction overrides count too: they make text read as something it is not.
 pub fn escape_control(text: &str) -> Cow<'_, str> {
-    let hostile = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if !text.contains(hostile) {
+    if !text.contains(is_hostile) {
         return Cow::Borrowed(text);
     }
     let mut escaped = String::with_capacity(text.len() + 8);
@@ -75,7 +79,7 @@ pub fn escape_control(text: &str) -> Cow<'_, str> {
             '\n' => escaped.push_str("\\n"),
             '\r' => escaped.push_str("\\r"),
             '\t' => escaped.push_str("\\t"),
-            c if hostile(c) => {
+            c if is_hostile(c) => {
                 let _ = write!(escaped, "\\u{{{:x}}}", u32::from(c));
             }
             c => escaped.push(c),

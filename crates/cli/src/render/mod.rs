@@ -5,6 +5,7 @@
 
 mod cells;
 mod csv;
+mod harmless;
 mod html;
 mod insert;
 mod json;
@@ -134,6 +135,12 @@ pub fn renderer(format: Format, schema: &SchemaRef, surface: Surface, insert_int
         Format::Html => Box::new(html::Html::new(schema)),
         Format::Insert => Box::new(insert::Insert::new(schema, insert_into)),
         Format::Line => Box::new(line::Line::new(schema)),
+    };
+    let of_values: Box<dyn Renderer + Send> = match format {
+        Format::Json | Format::Jsonl | Format::Insert if surface.terminal => {
+            Box::new(harmless::Harmless::new(of_values))
+        }
+        _ => of_values,
     };
     match shown_schema(schema) == *schema {
         true => of_values,

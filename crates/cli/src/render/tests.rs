@@ -141,6 +141,19 @@ fn null_is_not_the_text_null_and_boxes_can_do_with_ascii() {
 }
 
 #[test]
+fn no_format_lets_a_value_write_to_the_terminal() {
+    let schema = Arc::new(Schema::new(vec![Field::new("a\u{1b}]0;x\u{7}", DataType::Utf8, true)]));
+    let hostile = Arc::new(StringArray::from(vec!["\u{1b}]0;pwned\u{7}\u{9b}31m\u{202e}\r"]));
+    let batch = RecordBatch::try_new(schema.clone(), vec![hostile]).expect("one column");
+    use clap::ValueEnum;
+    for format in Format::value_variants() {
+        let (text, _) = render(*format, TERMINAL, &schema, std::slice::from_ref(&batch));
+        let raw = text.chars().find(|c| *c != '\n' && (c.is_control() || *c == '\u{202e}'));
+        assert_eq!(raw, None, "{format:?}: {text:?}");
+    }
+}
+
+#[test]
 fn a_pager_gets_all_rows_and_no_control_characters() {
     let all = numbers(1000);
     let surface = Surface { rows: None, width: None, ..TERMINAL };

@@ -30,8 +30,21 @@ const COMMANDS: [&str; 17] = [
 /// Versions that are offered at most.
 const VERSIONS_MAX: usize = 20;
 /// Words after which a table comes.
-const BEFORE_TABLES: [&str; 10] =
-    ["FROM", "JOIN", "INTO", "UPDATE", "TABLE", "OPTIMIZE", "VACUUM", "DESCRIBE", "CLONE", "USING"];
+const BEFORE_TABLES: [&str; 13] = [
+    "FROM",
+    "JOIN",
+    "INTO",
+    "UPDATE",
+    "TABLE",
+    "OPTIMIZE",
+    "VACUUM",
+    "DESCRIBE",
+    "CLONE",
+    "USING",
+    "SUMMARIZE",
+    "HISTORY",
+    "DETAIL",
+];
 
 /// Where the word begins that the text before the cursor ends with, and what it could become.
 pub(super) fn complete(before: &str, whole: &str, catalog: &dyn Catalog) -> (usize, Vec<String>) {

@@ -80,7 +80,7 @@ fn quoted(text: &str, quote: char, kind: Kind) -> (Kind, usize, bool) {
 }
 
 /// Keywords that statements are made of.
-pub(super) const KEYWORDS: [&str; 125] = [
+pub(super) const KEYWORDS: [&str; 126] = [
     "ADD",
     "ALL",
     "ALTER",
@@ -189,6 +189,7 @@ pub(super) const KEYWORDS: [&str; 125] = [
     "SHOW",
     "STRING",
     "STRUCT",
+    "SUMMARIZE",
     "TABLE",
     "TABLES",
     "TBLPROPERTIES",

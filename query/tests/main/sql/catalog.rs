@@ -191,9 +191,9 @@ async fn summarize_tells_of_each_column() {
         )
         .await;
     let expected = [
-        "id|bigint|1|8|8|4.5|2.29128784747792|2.5|4.5|6.5|8|0.00",
+        "id|bigint|1|8|8|4.5|2.449489742783178|2.5|4.5|6.5|8|0.00",
         "name|string|n0|n1|2|null|null|null|null|null|8|25.00",
-        "f|double|1.5|12.0|8|6.75|3.43693177121688|3.75|6.75|9.75|8|0.00",
+        "f|double|1.5|12.0|8|6.75|3.6742346141747673|3.75|6.75|9.75|8|0.00",
         "l|array<bigint>|null|null|null|null|null|null|null|null|8|0.00",
         "b|boolean|false|true|2|null|null|null|null|null|8|0.00",
     ];

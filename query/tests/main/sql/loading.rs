@@ -375,3 +375,43 @@ async fn types_of_json_are_taken_from_all_its_records() {
     world.run(&format!("COPY INTO t FROM (SELECT x + 1 AS x, y FROM '{}') FORCE", world.path("j"))).await;
     world.check("SELECT count(*) FROM t WHERE x = 6 AND y = 1.5", &["1"]).await;
 }
+
+#[tokio::test]
+async fn an_empty_text_in_quotes_is_no_null() {
+    let world = World::new().await;
+    world.run("CREATE TABLE t (a STRING, b STRING, n INT)").await;
+    write(&world.path("a.csv"), "a,b,n\n\"\",,1\n,\"\",\"2\"\n\"x,\"\"y\",\"\",\n");
+    world.run(&format!("COPY INTO t FROM '{}'", world.path("a.csv"))).await;
+    world.check("SELECT a, b, n FROM t", &["|null|1", "null||2", "x,\"y||null"]).await;
+}
+
+#[tokio::test]
+async fn folders_with_values_in_their_names_are_refused() {
+    let world = World::new().await;
+    world.run("CREATE TABLE t (id INT, day DATE) PARTITIONED BY (day)").await;
+    write(&world.path("in/day=2024-01-01/a[1].csv"), "id\n1\n");
+    world.check_error(&format!("COPY INTO t FROM '{}'", world.path("in")), "from the names of folders").await;
+    let folder = world.path("in/day=2024-01-01");
+    world.run(&format!("COPY INTO t FROM (SELECT *, DATE '2024-01-01' AS day FROM '{folder}')")).await;
+    world.check("SELECT id, day FROM t", &["1|2024-01-01"]).await;
+    let done = world.run(&format!("COPY INTO t FROM '{folder}/a[1].csv'")).await;
+    assert!(done.message.contains("1 file was loaded before"), "{}", done.message);
+}
+
+#[tokio::test]
+async fn a_bad_record_below_a_query_is_told_as_one() {
+    let world = World::new().await;
+    world.run("CREATE TABLE t (id INT)").await;
+    write(&world.path("a.json"), "{\"id\": 1}\n{\"id\": 2, \"ID\": 3}\n");
+    let error = world.error(&format!("COPY INTO t FROM '{}'", world.path("a.json"))).await;
+    assert!(matches!(error, QueryError::BadRecord { line: 2, .. }), "{error}");
+    let mut late = "id\n".to_owned();
+    (0..200_000).for_each(|id| late.push_str(&format!("{id}\n")));
+    write(&world.path("late.csv"), &format!("{late}x\n"));
+    let late =
+        format!("COPY INTO t FROM (SELECT CAST(id AS INT) AS id FROM '{}' WHERE id > 1)", world.path("late.csv"));
+    let error = world.error(&late).await;
+    assert!(matches!(error, QueryError::BadRecord { line: 200_002, .. }), "{error}");
+    let error = world.error(&format!("DESCRIBE '{}'", world.path("none.csv"))).await;
+    assert!(!error.to_string().contains("Delta log"), "{error}");
+}
