@@ -24,6 +24,8 @@ class Shell:
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
             os.chdir(folder)
+            # As a terminal starts it, whoever runs this test without one.
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
             environment = {"PATH": os.environ["PATH"], "HOME": folder, "XDG_STATE_HOME": f"{folder}/state", "TERM": "xterm", "PAGER": f"{folder}/pager", "EDITOR": f"{folder}/editor", **more}
             os.execve(binary, [binary], environment)
         self.raw = b""
@@ -176,6 +178,15 @@ def main():
         shell.wait_for("1,000 rows, 40 shown")
         shell.wait_for("floe>")
         print("ok     long results are cut")
+
+        shell.does("SELECT value, repeat('x', 1000) AS x FROM generate_series(1, 1000000);", "1,000,000 rows, 40 shown")
+        status = f"/proc/{shell.pid}/status"
+        if os.path.exists(status):
+            with open(status) as said:
+                peak = int(re.search(r"VmHWM:\s+(\d+) kB", said.read())[1]) // 1024
+            if peak > 500:
+                sys.exit(f"a result of a gigabyte took {peak} MiB")
+            print(f"ok     a result of a gigabyte takes {peak} MiB, and no more")
 
         wide = "SELECT " + ", ".join(f"'{'x' * 20}' AS column_{n}" for n in range(6)) + ", 'end' AS last;"
         for columns in (100, 40, 160):

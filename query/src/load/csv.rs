@@ -225,12 +225,11 @@ impl CsvRecords {
     fn make_batch(&mut self, out: &mut Decoded) -> Result<()> {
         let texts = self.builders.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef);
         let (batch, reasons) = fitted_batch(&texts.collect::<Vec<_>>(), &self.schema, self.rows.len())?;
-        let starts = std::iter::once(0).chain(self.rows.iter().map(|(_, end)| *end));
-        for ((start, (line, end)), reason) in starts.zip(&self.rows).zip(reasons) {
-            if let Some(reason) = reason {
-                let record = String::from_utf8_lossy(&self.raws[start..*end]).into_owned();
-                self.bad.push(BadRecord { line: *line, reason, record });
-            }
+        for (row, reason) in reasons {
+            let start = if row == 0 { 0 } else { self.rows[row - 1].1 };
+            let (line, end) = self.rows[row];
+            let record = String::from_utf8_lossy(&self.raws[start..end]).into_owned();
+            self.bad.push(BadRecord { line, reason, record });
         }
         out.batches.extend(batch);
         self.rows.clear();

@@ -6,7 +6,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, ListArray, MapArray, RecordBatch, RecordBatchOptions, StringArray,
     StructArray,
 };
-use arrow::compute::{CastOptions, cast_with_options, filter, kernels::cmp};
+use arrow::compute::{CastOptions, cast_with_options, filter};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Float32Type, Float64Type, SchemaRef};
 use floe_table_format::error::printable;
 
@@ -16,14 +16,14 @@ use crate::types::arrow_type_name;
 /// Characters of a value that a reason shows.
 const SHOWN: usize = 100;
 
-/// The widest decimal, to which every other one can be compared.
-const WIDEST: DataType = DataType::Decimal256(76, 38);
+/// Rows that have no value, in their order, each once, and why.
+pub(super) type Reasons = Vec<(usize, String)>;
 
-/// Values, and for each row why it has none.
+/// Values of a column, and the rows that have none.
 #[derive(Debug)]
 pub(super) struct Fitted {
     pub(super) values: ArrayRef,
-    pub(super) reasons: Vec<Option<String>>,
+    pub(super) reasons: Reasons,
 }
 
 /// The type in which values are read before they are fitted: where a library would round them, as text.
@@ -54,7 +54,7 @@ fn is_exact(data_type: &DataType) -> bool {
 }
 
 /// Columns that were read as [`read_as`] says, as rows of a schema; none where no row is left. A row is left out where a value does
-/// not fit, or is NULL where that may not be, and the reason stands in its place.
+/// not fit, or is NULL where that may not be, for the first reason that there is.
 ///
 /// # Errors
 /// As [`fitted`].
@@ -62,32 +62,37 @@ pub(super) fn fitted_batch(
     columns: &[ArrayRef],
     schema: &SchemaRef,
     rows: usize,
-) -> Result<(Option<RecordBatch>, Vec<Option<String>>)> {
-    let mut reasons: Vec<Option<String>> = vec![None; rows];
+) -> Result<(Option<RecordBatch>, Reasons)> {
+    let mut reasons = Reasons::new();
     let mut values = Vec::with_capacity(columns.len());
     for (column, field) in columns.iter().zip(schema.fields()) {
         let column = fitted(column, field, field.name())?;
-        for (row, (reason, found)) in reasons.iter_mut().zip(column.reasons).enumerate() {
-            let null = || {
-                let missing = !field.is_nullable() && column.values.is_null(row);
-                missing.then(|| format!("column {} is NULL", printable(field.name())))
-            };
-            if reason.is_none() {
-                *reason = found.or_else(null);
-            }
+        reasons.extend(column.reasons);
+        if !field.is_nullable() && column.values.null_count() > 0 {
+            let nulls = (0..rows).filter(|row| column.values.is_null(*row));
+            reasons.extend(nulls.map(|row| (row, format!("column {} is NULL", printable(field.name())))));
         }
         values.push(column.values);
     }
-    let good: BooleanArray = reasons.iter().map(|reason| Some(reason.is_none())).collect();
-    if good.true_count() == 0 {
+    first_of_each(&mut reasons);
+    if reasons.len() == rows {
         return Ok((None, reasons));
     }
-    if good.true_count() < rows {
+    if !reasons.is_empty() {
         // A batch may hold no NULL where its schema forbids them, so the rows go before it is one.
+        let mut good = vec![true; rows];
+        reasons.iter().for_each(|(row, _)| good[*row] = false);
+        let good = BooleanArray::from(good);
         values = values.iter().map(|column| Ok(filter(column, &good)?)).collect::<Result<_>>()?;
     }
-    let options = RecordBatchOptions::new().with_row_count(Some(good.true_count()));
+    let options = RecordBatchOptions::new().with_row_count(Some(rows - reasons.len()));
     Ok((Some(RecordBatch::try_new_with_options(schema.clone(), values, &options)?), reasons))
+}
+
+/// Leaves the first reason of each row, in the order of the rows.
+fn first_of_each(reasons: &mut Reasons) {
+    reasons.sort_by_key(|(row, _)| *row);
+    reasons.dedup_by_key(|(row, _)| *row);
 }
 
 /// Values that were read as [`read_as`] says, as values of the field. `name` is said in reasons.
@@ -96,7 +101,7 @@ pub(super) fn fitted_batch(
 /// Types that Arrow does not cast into each other.
 pub(super) fn fitted(values: &ArrayRef, field: &Field, name: &str) -> Result<Fitted> {
     if values.data_type() == field.data_type() {
-        return Ok(Fitted { values: values.clone(), reasons: vec![None; values.len()] });
+        return Ok(Fitted { values: values.clone(), reasons: Reasons::new() });
     }
     match (values.data_type(), field.data_type()) {
         (DataType::Struct(_), DataType::Struct(fields)) => {
@@ -127,65 +132,65 @@ pub(super) fn fitted(values: &ArrayRef, field: &Field, name: &str) -> Result<Fit
     }
 }
 
-fn fitted_fields(parts: &StructArray, fields: &Fields, name: &str) -> Result<(Vec<ArrayRef>, Vec<Option<String>>)> {
-    let mut reasons = vec![None; parts.len()];
+fn fitted_fields(parts: &StructArray, fields: &Fields, name: &str) -> Result<(Vec<ArrayRef>, Reasons)> {
+    let mut reasons = Reasons::new();
     let mut columns = Vec::with_capacity(fields.len());
     for (column, field) in parts.columns().iter().zip(fields) {
         let inside: &FieldRef = field;
         let of = fitted(column, inside, &format!("{name}.{}", field.name()))?;
-        for (reason, found) in reasons.iter_mut().zip(of.reasons) {
-            if reason.is_none() {
-                *reason = found;
-            }
-        }
+        reasons.extend(of.reasons);
         columns.push(of.values);
     }
+    first_of_each(&mut reasons);
     Ok((columns, reasons))
 }
 
 /// The first reason of each list's items.
-fn of_lists(offsets: &[i32], items: Vec<Option<String>>) -> Vec<Option<String>> {
-    let list = |ends: &[i32]| {
-        let items = items.get(usize::try_from(ends[0]).ok()?..usize::try_from(ends[1]).ok()?)?;
-        items.iter().find_map(Clone::clone)
-    };
-    offsets.windows(2).map(list).collect()
+fn of_lists(offsets: &[i32], items: Reasons) -> Reasons {
+    let list = |item: usize| offsets.partition_point(|offset| usize::try_from(*offset).is_ok_and(|at| at <= item));
+    let mut reasons: Reasons =
+        items.into_iter().filter_map(|(item, reason)| Some((list(item).checked_sub(1)?, reason))).collect();
+    first_of_each(&mut reasons);
+    reasons
 }
 
 fn as_text(values: &ArrayRef, field: &Field, name: &str) -> Result<Fitted> {
     let lenient = CastOptions { safe: true, ..CastOptions::default() };
     let cast = cast_with_options(values, field.data_type(), &lenient)?;
-    let mut reasons = vec![None; values.len()];
     let Some(texts) = values.as_any().downcast_ref::<StringArray>() else {
-        return Ok(Fitted { values: cast, reasons });
+        return Ok(Fitted { values: cast, reasons: Reasons::new() });
     };
-    let misfit = |row: usize| {
-        let shown: String = texts.value(row).chars().take(SHOWN).collect();
-        let wanted = arrow_type_name(field.data_type()).to_uppercase();
-        Some(format!("column {}: {shown:?} is no {wanted}", printable(name)))
-    };
-    let exact = match field.data_type() {
-        DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..) => {
-            let (wide, wider) =
-                (cast_with_options(values, &WIDEST, &lenient)?, cast_with_options(&cast, &WIDEST, &lenient)?);
-            Some(cmp::not_distinct(&wide, &wider)?)
+    let unread = cast.null_count() > texts.null_count();
+    // What Arrow takes, and something of it would be lost.
+    let loses: &dyn Fn(usize, &str) -> bool = match field.data_type() {
+        DataType::Date32 | DataType::Date64 => &|_, text| text.contains([':', 'T', 't', ' ']),
+        DataType::Timestamp(_, None) => &|_, text| has_zone(text),
+        // Too large to be held, and not written as infinite.
+        DataType::Float32 | DataType::Float64 => {
+            &|row, text| is_infinite(&cast, row) && text.contains(|c: char| c.is_ascii_digit())
         }
-        _ => None,
+        DataType::Decimal32(_, scale)
+        | DataType::Decimal64(_, scale)
+        | DataType::Decimal128(_, scale)
+        | DataType::Decimal256(_, scale) => &|_, text| fraction_digits(text) > usize::try_from(*scale).unwrap_or(0),
+        _ if !unread => return Ok(Fitted { values: cast, reasons: Reasons::new() }),
+        _ => &|_, _| false,
     };
-    for (row, reason) in reasons.iter_mut().enumerate().filter(|(row, _)| texts.is_valid(*row)) {
-        let text = texts.value(row);
-        let loses = match field.data_type() {
-            DataType::Date32 | DataType::Date64 => text.contains([':', 'T', 't', ' ']),
-            DataType::Timestamp(_, None) => has_zone(text),
-            // Too large to be held, and not written as infinite.
-            kind if kind.is_floating() => is_infinite(&cast, row) && text.contains(|c: char| c.is_ascii_digit()),
-            _ => exact.as_ref().is_some_and(|exact| !exact.value(row)),
-        };
-        if loses || cast.is_null(row) {
-            *reason = misfit(row);
+    let mut reasons = Reasons::new();
+    for (row, text) in texts.iter().enumerate() {
+        let Some(text) = text else { continue };
+        if (unread && cast.is_null(row)) || loses(row, text) {
+            let shown: String = text.chars().take(SHOWN).collect();
+            let wanted = arrow_type_name(field.data_type()).to_uppercase();
+            reasons.push((row, format!("column {}: {shown:?} is no {wanted}", printable(name))));
         }
     }
     Ok(Fitted { values: cast, reasons })
+}
+
+/// Digits behind the point that say something.
+fn fraction_digits(text: &str) -> usize {
+    text.split_once('.').map_or(0, |(_, fraction)| fraction.trim_end_matches('0').len())
 }
 
 fn is_infinite(values: &ArrayRef, row: usize) -> bool {
@@ -210,7 +215,8 @@ mod tests {
         let texts: Vec<&str> = good.iter().chain(bad).copied().collect();
         let values: ArrayRef = Arc::new(StringArray::from(texts.clone()));
         let fitted = fitted(&values, &Field::new("a", data_type.clone(), true), "a").expect("cast");
-        for (at, (text, reason)) in texts.iter().zip(&fitted.reasons).enumerate() {
+        for (at, text) in texts.iter().enumerate() {
+            let reason = fitted.reasons.iter().find(|(row, _)| *row == at);
             assert_eq!(reason.is_none(), at < good.len(), "{text:?} as {data_type}: {reason:?}");
             assert!(reason.is_some() || fitted.values.is_valid(at), "{text:?} as {data_type} is null");
         }
@@ -230,5 +236,17 @@ mod tests {
         );
         let zoned = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
         check(zoned, &["2024-05-01T10:00:00Z", "2024-05-01 10:00:00+02:00"], &["soon"]);
+    }
+
+    #[test]
+    fn the_first_misfit_of_a_list_is_that_of_its_row() {
+        let items = Arc::new(Field::new("item", DataType::Utf8, true));
+        let texts: ArrayRef = Arc::new(StringArray::from(vec!["1", "x", "y", "2", "z"]));
+        let offsets = arrow::buffer::OffsetBuffer::new(vec![0, 0, 3, 3, 4, 5].into());
+        let lists: ArrayRef = Arc::new(ListArray::new(items, offsets, texts, None));
+        let wanted = DataType::new_list(DataType::Int32, true);
+        let fitted = fitted(&lists, &Field::new("a", wanted, true), "a").expect("cast");
+        let rows: Vec<_> = fitted.reasons.iter().map(|(row, reason)| (*row, reason.as_str())).collect();
+        assert_eq!(rows, [(1, "column a: \"x\" is no INT"), (4, "column a: \"z\" is no INT")]);
     }
 }

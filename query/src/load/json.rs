@@ -126,12 +126,11 @@ impl JsonRecords {
     /// Fits the values of some of the records to their columns.
     fn fit(&self, batch: &RecordBatch, range: Range<usize>, out: &mut Decoded) -> Result<()> {
         let (fitted, reasons) = fitted_batch(batch.columns(), &self.schema, batch.num_rows())?;
-        for (at, reason) in range.zip(reasons) {
-            if let Some(reason) = reason {
-                let start = if at == 0 { 0 } else { self.records[at - 1].1 + 1 };
-                let record = String::from_utf8_lossy(&self.texts[start..self.records[at].1]).into_owned();
-                out.bad.push(BadRecord { line: self.records[at].0, reason, record });
-            }
+        for (row, reason) in reasons {
+            let at = range.start + row;
+            let start = if at == 0 { 0 } else { self.records[at - 1].1 + 1 };
+            let record = String::from_utf8_lossy(&self.texts[start..self.records[at].1]).into_owned();
+            out.bad.push(BadRecord { line: self.records[at].0, reason, record });
         }
         out.batches.extend(fitted);
         Ok(())

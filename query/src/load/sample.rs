@@ -166,7 +166,7 @@ fn narrowest(texts: &ArrayRef) -> Result<DataType> {
     let local = DataType::Timestamp(TimeUnit::Microsecond, None);
     for data_type in [DataType::Int64, DataType::Float64, DataType::Date32, local, zoned] {
         let fitted = fitted(&trimmed, &Field::new("", data_type.clone(), true), "")?;
-        if fitted.reasons.iter().all(Option::is_none) {
+        if fitted.reasons.is_empty() {
             return Ok(data_type);
         }
     }
