@@ -2,7 +2,7 @@
 //!
 //! DataFusion reads such files too, and gives a file up at the first record that does not fit. Loading wants more: where that
 //! record is, why it does not fit, and the records after it. So bytes go through here: unpacked ([`unpack`]), cut into records
-//! and read ([`csv`], [`json`]), and what is no row goes to the [`bad`] records.
+//! ([`csv`], [`json`]), fitted to the columns exactly or not at all ([`fit`]), and what is no row goes to the [`bad`] records.
 
 mod bad;
 mod csv;
