@@ -53,7 +53,7 @@ impl Running {
     }
 }
 
-/// All that runs in a session.
+/// All that runs.
 #[derive(Debug, Default)]
 pub(crate) struct Watch(Mutex<Vec<Running>>);
 
@@ -78,7 +78,7 @@ impl Watch {
     }
 }
 
-/// A meter for work that is no plan's, which the session's [`Watch`] sees for as long as it is held.
+/// A meter for work that is no plan's; [`Watch`] sees it for as long as somebody holds it.
 pub(crate) fn watch(config: &SessionConfig) -> Arc<Meter> {
     let meter = Arc::new(Meter::default());
     if let Some(watch) = config.get_extension::<Watch>() {
