@@ -289,6 +289,21 @@ def main():
         shell.leaves_with(0)
         print("ok     history is kept")
 
+        # Statements that are given up in the middle of a step of minutes keep their threads, and nobody else's.
+        shell = Shell(binary, folder)
+        shell.wait_for("floe>")
+        for _ in range(2):
+            shell.type(f"SELECT count(*) FROM ducks, {endless};\n")
+            shell.wait_for(" files, ")
+            shell.type("\x03")
+            shell.wait_for("interrupted", 20)
+            shell.wait_for("floe>")
+        shell.type(f"SELECT name FROM ducks, {lazy};\n")
+        shell.wait_for(" files, ")
+        os.kill(shell.pid, signal.SIGKILL)
+        os.waitpid(shell.pid, 0)
+        print("ok     progress is told while statements that were given up still compute")
+
         shell = Shell(binary, folder)
         shell.wait_for("floe>")
         shell.does("SELECT 'before the end' AS said;", "before the end")

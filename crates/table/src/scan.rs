@@ -161,6 +161,7 @@ impl Scan {
         let total = state.files.len() as u64;
         let by_partition = match partition_part(&self.predicate, &state.metadata.partition_columns) {
             Predicate::True => 0,
+            whole if whole == self.predicate => total - files.len() as u64,
             part => total - prune::prune(state, &part).on(uri)?.len() as u64,
         };
         let by_statistics = total - by_partition - files.len() as u64;

@@ -51,6 +51,8 @@ pub(crate) struct JsonRecords {
     read: SchemaRef,
     cut: Cut,
     around: Around,
+    /// Whether a record has been read: an array around all of them can begin before that only.
+    begun: bool,
     /// The record that is being read, and the line it begins on.
     record: Vec<u8>,
     record_line: u64,
@@ -72,6 +74,7 @@ impl JsonRecords {
             read: Arc::new(Schema::new(read.collect::<Vec<_>>())),
             schema,
             around: Around::Nothing,
+            begun: false,
             cut: if options.multi_line { OBJECTS } else { Cut::Unknown },
             record: Vec::new(),
             record_line: 1,
@@ -87,6 +90,7 @@ impl JsonRecords {
             self.texts.extend_from_slice(&self.record);
             self.records.push((self.record_line, self.texts.len()));
             self.texts.push(b'\n');
+            self.begun = true;
         }
         self.record.clear();
         self.record_line = self.line;
@@ -164,7 +168,7 @@ impl JsonRecords {
             match byte {
                 byte if byte.is_ascii_whitespace() => return self.take(out),
                 b',' if self.around == Around::Open => return self.take(out),
-                b'[' if self.around == Around::Nothing && self.record.is_empty() && self.records.is_empty() => {
+                b'[' if self.around == Around::Nothing && !self.begun && self.record.is_empty() => {
                     self.around = Around::Open;
                     return Ok(());
                 }
