@@ -3,8 +3,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int32Array, ListArray, RecordBatch, StringArray, StructArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::DataType as ArrowType;
-use floe_table::{AppendOptions, CreateTable, IfExists, SaveMode, Table, TableError};
-use floe_table_format::{DataType, PrimitiveType, StructField, StructType};
+use floe_table::{AppendOptions, CreateTable, IfExists, LoadedFile, SaveMode, SchemaMode, Table, TableError};
+use floe_table_format::{DataType, PrimitiveType, Rule, StructField, StructType, TimestampMs};
 use floe_testkit::{Batch, rows};
 use futures::{StreamExt, TryStreamExt};
 
@@ -18,6 +18,28 @@ async fn appended_rows_are_read_back() {
     assert_eq!((report.version.get(), report.rows_added, report.files_added), (2, 1, 1));
     assert_eq!(rows_now(&world).await, ["1|a", "2|b", "3|c"]);
     assert_eq!(rows_at(&world.table, 1).await, ["1|a", "2|b"]);
+}
+
+#[tokio::test]
+async fn a_file_that_was_loaded_since_it_was_chosen_is_a_conflict() {
+    let world = World::with_names().await;
+    let chosen = world.table.snapshot().await.expect("loaded");
+    let file = |uri: &str| [LoadedFile { uri: uri.into(), modified: TimestampMs(7) }];
+    let load = |files: [LoadedFile; 1]| {
+        let rows = futures::stream::iter([Ok(range(0..3))]).boxed();
+        let (table, chosen) = (world.table.clone(), chosen.clone());
+        async move { table.load_files(&chosen, rows, &files, SchemaMode::Fixed).await }
+    };
+    load(file("s3://b/a")).await.expect("nobody has loaded it");
+    let again = load(file("s3://b/a")).await;
+    assert!(
+        matches!(&again, Err(TableError::Conflict { why, .. }) if why.rule == Rule::ConcurrentTransaction),
+        "{again:?}"
+    );
+    load(file("s3://b/b")).await.expect("another file");
+    let now = world.table.snapshot().await.expect("loaded");
+    assert_eq!(rows_now(&world).await.len(), 6);
+    assert_eq!((now.loaded("s3://b/a"), now.loaded("s3://b/c")), (Some(TimestampMs(7)), None));
 }
 
 #[tokio::test]

@@ -175,6 +175,21 @@ async fn a_merge_by_key_says_how_it_finds_its_rows() {
 }
 
 #[tokio::test]
+async fn plans_say_how_many_files_the_index_left_out() {
+    let world = World::new().await;
+    world
+        .run(
+            "CREATE TABLE t (k STRING PRIMARY KEY, n BIGINT) TBLPROPERTIES ('floe.autoCompact' = 'false');
+              INSERT INTO t SELECT concat('key-', value), value FROM range(400000) WHERE value % 2 = 0;
+              INSERT INTO t SELECT concat('key-', value), value FROM range(400000) WHERE value % 2 = 1;
+              CREATE INDEX ON t",
+        )
+        .await;
+    let plan = rows_of(&world.again().await, "EXPLAIN SELECT n FROM t WHERE k = 'key-7'").await.join("\n");
+    assert!(plan.contains("files=1/2 (pruned: 0 by partition, 0 by statistics, 1 by index)"), "{plan}");
+}
+
+#[tokio::test]
 async fn the_index_is_built_shown_used_and_dropped() {
     let world = World::new().await;
     world
