@@ -106,6 +106,8 @@ def main():
 
         shell.type("CREATE TABLE ducks AS\n")
         shell.type("SELECT 'Al;ma' AS name;\n")
+        # The editor writes its prompt with every letter: only after this is it the next one.
+        shell.wait_for("(version 0)")
         shell.wait_for("floe>")
         shell.type("SELECT * FROM ducks;\n")
         shell.wait_for("│ Al;ma  │")
@@ -292,14 +294,12 @@ def main():
         # Statements that are given up in the middle of a step of minutes keep their threads, and nobody else's.
         shell = Shell(binary, folder)
         shell.wait_for("floe>")
-        for _ in range(2):
+        for _ in range(3):
             shell.type(f"SELECT count(*) FROM ducks, {endless};\n")
             shell.wait_for(" files, ")
             shell.type("\x03")
             shell.wait_for("interrupted", 20)
             shell.wait_for("floe>")
-        shell.type(f"SELECT name FROM ducks, {lazy};\n")
-        shell.wait_for(" files, ")
         os.kill(shell.pid, signal.SIGKILL)
         os.waitpid(shell.pid, 0)
         print("ok     progress is told while statements that were given up still compute")
